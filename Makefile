@@ -1,0 +1,102 @@
+# The one door: every target does its own set-up. Needs Python >= 3.11 with venv, and make.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+# An interpreter that is new enough and can make an environment. `make test PYTHON=/path/to/python` overrides it.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.14 python3; do \
+	"$$p" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$p" && exit; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
+# How many test processes; more than cores, since most tests wait.
+JOBS ?= 4
+# Extra words for pytest, such as `make test ARGS="-k keeper"`.
+ARGS ?=
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
+
+# ------------------------------------------------------------------------------------------------------------- set-up
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "hadoken needs Python >= 3.11 with venv; none found. Try: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "making $(VENV) with $$("$(PYTHON)" --version)"
+	@"$(PYTHON)" -m venv $(VENV)
+
+# Without isolation the build uses the pinned hatchling; without dependencies nothing unpinned comes in.
+$(VENV)/run.stamp: $(BIN)/python requirements/run.txt pyproject.toml
+	@echo "installing what hadoken needs to run"
+	@$(PIP) install --require-hashes --requirement requirements/run.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp requirements/dev.txt
+	@echo "installing the tools of a developer"
+	@$(PIP) install --require-hashes --requirement requirements/dev.txt
+	@touch $@
+
+.PHONY: venv
+venv: $(VENV)/dev.stamp ## Make the environment with all tools
+
+# ---------------------------------------------------------------------------------------------------------------- use
+.PHONY: demo
+demo: $(VENV)/run.stamp ## Index the standard library with a worker and a local SQS
+	@$(BIN)/hadoken demo
+
+.PHONY: test
+test: lint types imports pytest ## Check everything: lint, types, imports, tests
+
+.PHONY: pytest
+pytest: $(VENV)/dev.stamp ## Run the tests alone; ARGS="-k keeper" picks
+	@PYTHONDEVMODE=1 $(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+.PHONY: lint
+lint: $(VENV)/dev.stamp ## Lint, formatting and spelling
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet . || { echo "run: make format" >&2; $(BIN)/ruff format --check . >&2; exit 1; }
+	@$(BIN)/codespell .
+
+.PHONY: types
+types: $(VENV)/dev.stamp ## mypy --strict and basedpyright
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/basedpyright
+
+.PHONY: imports
+imports: $(VENV)/dev.stamp ## The floors, and what may import what
+	@$(BIN)/lint-imports --no-logo
+
+.PHONY: format
+format: $(VENV)/dev.stamp ## Format the code and fix what a tool can fix
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+.PHONY: coverage
+coverage: $(VENV)/dev.stamp ## Print the branch coverage of the tests
+	@rm -f .coverage .coverage.*
+	@$(BIN)/coverage run -m pytest -n $(JOBS) $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+.PHONY: bench
+bench: $(VENV)/dev.stamp ## Compare with a plain boto3 consumer
+	@$(BIN)/python -m benchmarks.consumers
+
+.PHONY: requirements
+requirements: $(BIN)/python ## Resolve and pin the requirements anew (UPGRADE=1: to the newest)
+	@test -x .cache/uv/bin/uv || { $(BIN)/python -m venv .cache/uv && .cache/uv/bin/python -m pip --quiet install uv; }
+	@$(COMPILE) pyproject.toml requirements/build.in --output-file requirements/run.txt
+	@$(COMPILE) pyproject.toml requirements/build.in requirements/dev.in --constraint requirements/run.txt --output-file requirements/dev.txt
+
+# No index and no link may enter the pinned files: they are installed through whatever index the machine is set up with.
+COMPILE = .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --custom-compile-command "make requirements" $(if $(UPGRADE),--upgrade)
+
+.PHONY: changelog
+changelog: $(VENV)/dev.stamp ## Show what the next version's changes would read
+	@$(BIN)/towncrier build --draft
+
+.PHONY: clean
+clean: ## Remove everything that make made
+	rm -rf $(VENV) .cache build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

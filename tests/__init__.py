@@ -1,0 +1,1 @@
+"""The tests of hadoken; a package, so that helpers are imported as `tests.support`."""

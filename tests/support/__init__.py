@@ -1,0 +1,1 @@
+"""What tests share: signals to wait on, child processes, what is left behind."""
