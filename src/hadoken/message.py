@@ -120,6 +120,10 @@ class Context:
         """Seconds until the lease ends if nothing extends it any more, as last heard from the engine; never negative."""
         return max(0.0, self._lease_end - self._clock.lease())
 
+    def lease_moved(self, lease_end: float) -> None:
+        """Take in the engine's word that the lease now ends at `lease_end` of the lease clock; for the engine only."""
+        self._lease_end = lease_end
+
     def extend(self, seconds: float) -> None:
         """Ask for at least `seconds` of lease from now, beyond what the engine keeps alive by itself.
 

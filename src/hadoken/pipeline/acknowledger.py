@@ -1,0 +1,293 @@
+"""The acknowledger: tells SQS how each message ended, in batches, until SQS has confirmed it or the lease has ended.
+
+Rules of this file:
+- A batch holds 1..10 records of one queue and one operation; entries are known by position (I3).
+- What is confirmed is confirmed by SQS's answer, never by having been sent (I1).
+- After a lapse no visibility change and no copy is sent; a delete is tried once more, and that one proves nothing (I4).
+- A visibility change waits until the keeper's own change of the same message has been answered: the last word is ours.
+- Engine loop only; blocks on nothing.
+"""
+
+from __future__ import annotations
+
+import enum
+import heapq
+import logging
+import math
+import random
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hadoken import limits
+from hadoken.message import KEY_ATTRIBUTE, REASON_ATTRIBUTE
+from hadoken.outcome import Kind
+from hadoken.pipeline.lease import Margin, extension
+from hadoken.sqs.api import (
+    Attribute,
+    ChangeVisibilityBatch,
+    DeleteBatch,
+    EntryFailure,
+    Fault,
+    SendBatch,
+    SendEntry,
+)
+
+if TYPE_CHECKING:
+    from hadoken.pipeline.inflight import Record
+    from hadoken.pipeline.queues import QueueInfo
+
+log = logging.getLogger("hadoken.acknowledger")
+
+LINGER = 0.1  # seconds that a single outcome waits for others: the price is one tenth of a second of lease
+FIRST_AGAIN, LAST_AGAIN = 0.2, 5.0  # seconds before a failed entry is tried again; doubled each time, with jitter
+LONGEST_RETRY = 900.0  # seconds until the next try of a message that should be dead-lettered and cannot
+
+
+class Operation(enum.IntEnum):
+    """What a batch does."""
+
+    DELETE = 0
+    CHANGE = 1
+    COPY = 2
+
+
+class End(enum.Enum):
+    """How a record's settling ended."""
+
+    DELETED = "SQS confirmed the delete"
+    CHANGED = "SQS confirmed the visibility change"
+    LOST = "the lease had lapsed; another worker may have the message"
+    REFUSED = "SQS will never accept it; the lease is left to lapse"
+
+
+@dataclass(slots=True)
+class Batch:
+    """One call on its way."""
+
+    operation: Operation
+    queue: QueueInfo
+    records: list[Record]
+    handles: list[str]
+    request: DeleteBatch | ChangeVisibilityBatch | SendBatch
+    sent_at: float
+
+
+@dataclass(slots=True)
+class Bucket:
+    """What waits for one operation on one queue. `fresh` was never sent; `again` waits for another try."""
+
+    operation: Operation
+    queue: QueueInfo
+    fresh: deque[Record] = field(default_factory=deque)
+    again: list[tuple[float, int, Record]] = field(default_factory=list)
+    flush_at: float = math.inf
+
+    def put(self, record: Record, now: float, *, urgent: bool) -> None:
+        """Add a record that goes out within the linger time, or at the next turn."""
+        self.fresh.append(record)
+        self.flush_at = min(self.flush_at, now if urgent else now + LINGER)
+
+    def put_again(self, record: Record, at: float) -> None:
+        """Add a record whose last call failed."""
+        heapq.heappush(self.again, (at, record.ticket, record))
+
+    def due_at(self) -> float:
+        """When the next batch must go out; infinity when nothing is ready to go."""
+        fresh = self.flush_at if any(self._may_go(record) for record in self.fresh) else math.inf
+        if len(self.fresh) >= limits.BATCH_ENTRIES and fresh < math.inf:
+            return -math.inf
+        return min(fresh, self.again[0][0] if self.again else math.inf)
+
+    def take(self, now: float) -> list[Record]:
+        """Take up to ten records that may go now."""
+        taken: list[Record] = []
+        while self.again and self.again[0][0] <= now and len(taken) < limits.BATCH_ENTRIES:
+            taken.append(heapq.heappop(self.again)[2])
+        waiting: list[Record] = []
+        while self.fresh and len(taken) < limits.BATCH_ENTRIES:
+            record = self.fresh.popleft()
+            (taken if self._may_go(record) else waiting).append(record)
+        self.fresh.extendleft(reversed(waiting))
+        if not self.fresh:
+            self.flush_at = math.inf
+        return taken
+
+    def discard(self, record: Record) -> bool:
+        """Take one record out; say whether it was here."""
+        before = len(self)
+        self.fresh = deque(other for other in self.fresh if other is not record)
+        self.again = [entry for entry in self.again if entry[2] is not record]
+        heapq.heapify(self.again)
+        return len(self) < before
+
+    def __len__(self) -> int:
+        return len(self.fresh) + len(self.again)
+
+    def _may_go(self, record: Record) -> bool:
+        return self.operation is not Operation.CHANGE or not record.extending
+
+
+class Acknowledger:
+    """Outcomes on their way to SQS."""
+
+    def __init__(self, margin: Margin, *, randomness: random.Random | None = None) -> None:
+        self._margin = margin
+        self._buckets: dict[tuple[str, Operation], Bucket] = {}
+        self._random = randomness or random.Random()  # noqa: S311 -- jitter, not a secret
+
+    @property
+    def pending(self) -> int:
+        """Records that wait to be sent; those on the wire are not counted."""
+        return sum(map(len, self._buckets.values()))
+
+    def add(self, record: Record, now: float, *, urgent: bool = False) -> None:
+        """Take over a record that is SETTLING, with its verdict; `visible_at` is set for a retry or release."""
+        verdict = record.verdict
+        kind = Kind.ACK if verdict is None else verdict.kind
+        if kind is Kind.DEAD_LETTER:
+            operation = Operation.COPY
+        else:
+            operation = Operation.CHANGE if kind in (Kind.RETRY, Kind.RELEASE) else Operation.DELETE
+        self._bucket(record.queue, operation).put(record, now, urgent=urgent)
+
+    def next_flush(self) -> float | None:
+        """When `flush_due` has something to do; None while nothing is ready."""
+        at = min((bucket.due_at() for bucket in self._buckets.values()), default=math.inf)
+        return None if at == math.inf else at
+
+    def flush_due(self, now: float, *, everything: bool = False) -> list[Batch]:
+        """Build the batches that go out now: full ones, those whose linger time is over, and all if asked to."""
+        batches: list[Batch] = []
+        for bucket in self._buckets.values():
+            while bucket and (everything or bucket.due_at() <= now):
+                records = bucket.take(now)
+                if not records:
+                    break
+                if bucket.operation is Operation.CHANGE:
+                    for record in records:
+                        record.changing = True
+                handles = [record.handle for record in records]
+                request = self._request(bucket, records, now)
+                batches.append(Batch(bucket.operation, bucket.queue, records, handles, request, now))
+        return batches
+
+    def answered(self, batch: Batch, failed: Mapping[int, EntryFailure], now: float) -> list[tuple[Record, End]]:
+        """Take in the answer to a batch: position -> failure; empty when every entry was applied.
+
+        Returns:
+            The records whose settling has ended, in the batch's order; all others go on.
+        """
+        ended: list[tuple[Record, End]] = []
+        for position, record in enumerate(batch.records):
+            record.changing = False
+            failure = failed.get(position)
+            if batch.handles[position] != record.handle and batch.operation is not Operation.COPY:
+                self._bucket(record.queue, batch.operation).put(record, now, urgent=True)  # received anew meanwhile
+                continue
+            end = self._applied(batch, record, now) if failure is None else self._refused(batch, record, failure, now)
+            if end is not None:
+                ended.append((record, end))
+        return ended
+
+    def lapsed(self, record: Record, now: float) -> End | None:
+        """Take in that the lease of a settling record has ended; None when its last word is still on the way."""
+        for operation in Operation:
+            bucket = self._buckets.get((record.queue.name, operation))
+            if bucket is not None and bucket.discard(record):
+                if operation is not Operation.DELETE:
+                    return End.LOST
+                bucket.put(record, now, urgent=True)
+                return None
+        return None
+
+    def _applied(self, batch: Batch, record: Record, now: float) -> End | None:
+        if batch.operation is Operation.CHANGE:
+            return End.CHANGED
+        if record.lost:
+            return End.LOST
+        if batch.operation is Operation.DELETE:
+            return End.DELETED
+        record.tries = 0
+        self._bucket(record.queue, Operation.DELETE).put(record, now, urgent=False)
+        return None
+
+    def _refused(self, batch: Batch, record: Record, failure: EntryFailure, now: float) -> End | None:
+        fault = failure.fault
+        if record.lost or fault is Fault.LEASE_LOST:
+            return End.LOST
+        if fault in (Fault.CLIENT, Fault.DENIED, Fault.NO_QUEUE):
+            return self._hopeless(batch, record, failure, now)
+        self._again(batch, record, now)
+        return None
+
+    def _hopeless(self, batch: Batch, record: Record, failure: EntryFailure, now: float) -> End | None:
+        """What more tries would hardly mend: a copy becomes a late retry; else the lease is let go, tries go on until then."""
+        name = batch.operation.name.lower()
+        log.error("queue %s: %s refused: %s: %s", batch.queue.name, name, failure.code, failure.message)
+        if batch.operation is Operation.COPY:
+            record.visible_at = now + LONGEST_RETRY
+            record.tries = 0
+            self._bucket(record.queue, Operation.CHANGE).put(record, now, urgent=False)
+            return None
+        record.keep = False
+        if failure.fault is Fault.CLIENT:
+            return End.REFUSED
+        self._again(batch, record, now)
+        return None
+
+    def _again(self, batch: Batch, record: Record, now: float) -> None:
+        wait = min(LAST_AGAIN, FIRST_AGAIN * 2 ** min(record.tries, 10)) * self._random.uniform(0.5, 1.0)
+        record.tries += 1
+        self._bucket(batch.queue, batch.operation).put_again(record, now + wait)
+
+    def _bucket(self, queue: QueueInfo, operation: Operation) -> Bucket:
+        key = (queue.name, operation)
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = Bucket(operation, queue)
+        return bucket
+
+    def _request(
+        self, bucket: Bucket, records: list[Record], now: float
+    ) -> DeleteBatch | ChangeVisibilityBatch | SendBatch:
+        queue = bucket.queue
+        if bucket.operation is Operation.DELETE:
+            return DeleteBatch(queue.url, [record.handle for record in records])
+        if bucket.operation is Operation.CHANGE:
+            return ChangeVisibilityBatch(queue.url, [(record.handle, self._seconds(record, now)) for record in records])
+        return SendBatch(queue.dead_letter_url or "", [dead_letter(record) for record in records])
+
+    def _seconds(self, record: Record, now: float) -> int:
+        wanted = math.ceil(max(0.0, record.visible_at - now) - 1e-3)  # a linger must not turn 5 s into 5 s more one
+        return extension(wanted, received_at=record.received_at, now=now, margin=self._margin.of(record.timeout))
+
+
+def dead_letter(record: Record) -> SendEntry:
+    """Build the copy for the dead-letter queue: body and attributes as received, with key and reason.
+
+    SQS allows ten attributes and 1 MiB in all; where there is no room, the reason is left out first, then the key.
+    """
+    message = record.message
+    attributes = dict(message.attributes)
+    reason = (record.verdict.reason if record.verdict else "") or "no reason was given"
+    attributes.setdefault(KEY_ATTRIBUTE, Attribute("String", text=message.message_id))
+    attributes[REASON_ATTRIBUTE] = Attribute("String", text=limits.REFUSED_CHARACTER.sub("?", reason))
+    for spare in (REASON_ATTRIBUTE, KEY_ATTRIBUTE):
+        if spare not in message.attributes and not _fits(message.body, attributes):
+            del attributes[spare]
+    return SendEntry(
+        message.body,
+        attributes,
+        message_group_id=message.message_group_id,
+        deduplication_id=message.message_id if record.queue.fifo else None,
+    )
+
+
+def _fits(body: str, attributes: Mapping[str, Attribute]) -> bool:
+    size = limits.utf8_bytes(body)
+    for name, value in attributes.items():
+        size += limits.utf8_bytes(name) + limits.utf8_bytes(value.type)
+        size += len(value.data or b"") + limits.utf8_bytes(value.text or "")
+    return len(attributes) <= limits.ATTRIBUTES and size <= limits.MESSAGE_BYTES

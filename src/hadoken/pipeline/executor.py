@@ -1,0 +1,228 @@
+"""The executor: hands messages to the handler threads of a pool and brings their outcomes back.
+
+Rules of this file:
+- `hand` and the methods marked so are called on the engine loop; `run` is the body of a handler thread.
+- What crosses is plain data: a `Job` one way, a `Finished` the other. Both queues are CPython's own (`SimpleQueue`,
+  `deque`), whose single operations are atomic; there is no lock here.
+- A thread wakes the engine when its outcome is wanted: enough have gathered, or it is about to park, or the engine has
+  not been looking. Missing a wake is impossible: the engine looks again a linger time after it last saw outcomes.
+- A thread keeps nothing of a message when it parks (I8).
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import msgspec
+
+from hadoken.clock import SYSTEM, Clock
+from hadoken.message import Context
+from hadoken.outcome import Kind, Verdict
+from hadoken.sqs.api import ReceivedMessage
+
+log = logging.getLogger("hadoken.executor")
+
+ENOUGH = 10  # outcomes for which the engine is woken: one delete batch
+
+
+class Runs(Protocol):
+    """What the executor needs of a handler."""
+
+    @property
+    def name(self) -> str:
+        """Dotted name, for reports."""
+        ...
+
+    def run(self, raw: ReceivedMessage, ctx: Context) -> Verdict:
+        """Handle one message from decoding to verdict; never raises."""
+        ...
+
+
+class Job(msgspec.Struct, frozen=True):
+    """One message to be handled: what the engine tells a handler thread."""
+
+    ticket: int
+    queue: str
+    message: ReceivedMessage
+    attempt: int
+    is_last_attempt: bool
+    lease_end: float
+
+
+class Finished(msgspec.Struct, frozen=True):
+    """What a handler thread tells the engine. `verdict` is None when the message was withdrawn before it was started."""
+
+    ticket: int
+    verdict: Verdict | None
+    started: float = 0.0
+
+
+class InHand(msgspec.Struct, frozen=True):
+    """What one handler thread is doing, as plain data. `since` is the lease clock at the handler's start."""
+
+    slot: int
+    ticket: int
+    queue: str
+    message_id: str
+    handler: str
+    since: float
+
+
+class Slot:
+    """The place of one handler thread: written by that thread, read by the engine and by reports."""
+
+    __slots__ = ("ctx", "in_hand", "number", "thread_id")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.thread_id = 0
+        self.in_hand: InHand | None = None
+        self.ctx: Context | None = None
+
+
+class Executor:
+    """The handler threads of one pool.
+
+    Args:
+        handlers: logical queue name -> handler.
+        concurrency: how many threads will call `run`.
+        wake: makes the engine look at `outcomes` soon; may be called from any thread, must not block.
+        ask_extend: passes on (ticket, seconds) of `Context.extend` to the engine; likewise.
+    """
+
+    def __init__(
+        self,
+        handlers: Mapping[str, Runs],
+        concurrency: int,
+        *,
+        wake: Callable[[], None],
+        ask_extend: Callable[[int, float], None],
+        clock: Clock = SYSTEM,
+    ) -> None:
+        self._handlers = handlers
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._outcomes: deque[Finished] = deque()
+        self._withdrawn: set[int] = set()
+        self.slots = [Slot(number) for number in range(1, concurrency + 1)]
+        self._wake = wake
+        self._ask_extend = ask_extend
+        self._clock = clock
+        self._signalled = False
+        self._wanted = 1
+
+    # On the engine loop.
+
+    def hand(self, job: Job) -> None:
+        """Give a message to the next free thread."""
+        self._jobs.put(job)
+
+    def outcomes(self) -> list[Finished]:
+        """Take all outcomes that have come back; may be empty."""
+        self._signalled = False
+        finished: list[Finished] = []
+        while self._outcomes:
+            finished.append(self._outcomes.popleft())
+        if self._withdrawn:
+            self._withdrawn.difference_update(one.ticket for one in finished)
+        return finished
+
+    def want(self, count: int) -> bool:
+        """Ask to be woken at `count` outcomes (1..10); 1 when nothing else makes the engine look soon.
+
+        Returns:
+            Whether so many have come already, unannounced: then take them now, for nobody will call.
+        """
+        self._wanted = count
+        return len(self._outcomes) >= count
+
+    def tell(self, ticket: int, *, lease_lost: bool = False, cancelled: bool = False, lease_end: float = 0.0) -> None:
+        """Set the flags of the context that runs this message; does nothing if no thread runs it."""
+        for slot in self.slots:
+            in_hand, ctx = slot.in_hand, slot.ctx
+            if in_hand is not None and in_hand.ticket == ticket and ctx is not None:
+                ctx.lease_lost |= lease_lost
+                ctx.cancelled |= cancelled
+                if lease_end:
+                    ctx.lease_moved(lease_end)
+
+    def withdraw(self, ticket: int) -> None:
+        """Keep a message that was handed over from being started, if it has not been; it comes back without a verdict."""
+        self._withdrawn.add(ticket)
+
+    def take_back(self) -> list[int]:
+        """Take back all that no thread has taken yet; returns their tickets in the order they were handed over."""
+        taken: list[int] = []
+        ends = 0
+        while True:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                break
+            if job is None:
+                ends += 1
+            else:
+                taken.append(job.ticket)
+                self._withdrawn.discard(job.ticket)
+        for _ in range(ends):
+            self._jobs.put(None)
+        return taken
+
+    def in_hand(self) -> list[InHand]:
+        """What the threads are doing; idle ones are left out."""
+        return [in_hand for slot in self.slots if (in_hand := slot.in_hand) is not None]
+
+    def stop(self) -> None:
+        """Let each thread end once it has nothing in hand."""
+        for _ in self.slots:
+            self._jobs.put(None)
+
+    # In a handler thread.
+
+    def run(self, slot: Slot) -> None:
+        """Handle messages until told to stop. Blocks in the handlers, and while there is no message."""
+        slot.thread_id = threading.get_ident()
+        while (job := self.take()) is not None:
+            finished = self._handle(job, slot)
+            del job
+            self._bring_back(finished)
+
+    def take(self) -> Job | None:
+        """Wait for the next message; None means: end."""
+        return self._jobs.get()
+
+    def _handle(self, job: Job, slot: Slot) -> Finished:
+        if job.ticket in self._withdrawn:
+            return Finished(job.ticket, None)
+        handler = self._handlers[job.queue]
+        started = self._clock.lease()
+        ticket = job.ticket
+        ctx = Context(
+            attempt=job.attempt,
+            is_last_attempt=job.is_last_attempt,
+            lease_end=job.lease_end,
+            ask_extend=lambda seconds: self._ask_extend(ticket, seconds),
+            clock=self._clock,
+        )
+        slot.ctx = ctx
+        slot.in_hand = InHand(slot.number, ticket, job.queue, job.message.message_id, handler.name, started)
+        try:
+            verdict = handler.run(job.message, ctx)
+        except BaseException as error:
+            # `run` promises not to raise; if it does, the message goes the way of any failure and the thread lives.
+            log.exception("handler %s: could not be run", handler.name)
+            verdict = Verdict(Kind.RETRY, after=5.0, reason=f"{type(error).__name__}: {error}"[:1024], failed=True)
+        finally:
+            slot.in_hand = None
+            slot.ctx = None
+        return Finished(ticket, verdict, started)
+
+    def _bring_back(self, finished: Finished) -> None:
+        self._outcomes.append(finished)
+        if not self._signalled and (len(self._outcomes) >= self._wanted or self._jobs.empty()):
+            self._signalled = True
+            self._wake()

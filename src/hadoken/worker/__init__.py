@@ -1,0 +1,1 @@
+"""A running worker: its threads, its engine, its life."""

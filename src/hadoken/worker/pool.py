@@ -1,0 +1,417 @@
+"""One pool: its stages wired around its in-flight table.
+
+Rules of this file:
+- No I/O, no thread, no clock: `turn(now)` returns the calls to make, `answered` and `failed` take their answers in. So a
+  test can step a whole pool by hand.
+- Engine loop only.
+- The order of a turn is the way of a message backwards: outcomes first, for they free the places that polls then ask for.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from hadoken import limits
+from hadoken.outcome import ACKED, Kind, Verdict
+from hadoken.pipeline.acknowledger import LONGEST_RETRY, Acknowledger, Batch, End
+from hadoken.pipeline.admission import Admission
+from hadoken.pipeline.counts import Counts
+from hadoken.pipeline.executor import Executor, Finished, InHand, Job
+from hadoken.pipeline.groups import Groups
+from hadoken.pipeline.inflight import Record, State, Table
+from hadoken.pipeline.keeper import Extension, Keeper
+from hadoken.pipeline.lease import Margin, ServerClock
+from hadoken.pipeline.poller import Poller
+from hadoken.pipeline.queues import QueueInfo
+from hadoken.sqs import api
+
+log = logging.getLogger("hadoken.pool")
+
+RELEASED = Verdict(Kind.RELEASE)
+
+
+@dataclass(slots=True)
+class Poll:
+    """One open receive."""
+
+    poller: Poller
+    request: api.Receive
+    sent_at: float
+
+
+Call = Poll | Extension | Batch
+
+
+class Pool:
+    """The path of the messages of one pool.
+
+    Attributes:
+        counts: logical queue name -> its counters.
+        draining: no new receives; what is held is finished or given back.
+        hung: tickets of messages whose handler is over its time limit.
+    """
+
+    def __init__(self, name: str, queues: Sequence[QueueInfo], executor: Executor, *, lookahead: int | None = None) -> None:
+        self.name = name
+        self.executor = executor
+        self.concurrency = len(executor.slots)
+        self.table = Table()
+        self.margin = Margin()
+        self.keeper = Keeper(self.margin)
+        self.acknowledger = Acknowledger(self.margin)
+        self.groups = Groups()
+        self.pollers = [Poller(queue) for queue in queues]
+        self.admission = Admission(self.concurrency) if lookahead is None else Admission(self.concurrency, lookahead=lookahead)
+        self.counts = {queue.name: Counts() for queue in queues}
+        self.draining = False
+        self.hung: set[int] = set()
+        self._server_clock = ServerClock()
+        self._limit_at: float | None = None
+        self._shortest_limit = min((q.time_limit for q in queues if q.time_limit is not None), default=math.inf)
+
+    # ---- the engine's side -------------------------------------------------------------------------------------------
+
+    def turn(self, now: float) -> list[Call]:
+        """Do all that is due at `now` and return the calls to make, none of which may be left out."""
+        calls: list[Call] = []
+        while True:
+            for finished in self.executor.outcomes():
+                self._finished(finished, now)
+            for record in self.groups.due(now):
+                self._activate(record, now)
+            self._check_time_limits(now)
+            due = self.keeper.due(now)
+            for record in due.lost:
+                self._lost(record, now)
+            calls.extend(due.extensions)
+            calls.extend(self.acknowledger.flush_due(now, everything=self.draining))
+            if self.draining:
+                self._drain(now)
+            calls.extend(self._polls(now))
+            if not self.executor.want(self._enough(now)):
+                return calls
+
+    def next_due(self) -> float | None:
+        """When the next turn is needed if nothing else happens; None if never. May be in the past: then at once."""
+        times = [self.keeper.next_due(), self.acknowledger.next_flush(), self.groups.next_try(), self._limit_at]
+        times.extend(poller.next_try() for poller in self.pollers)
+        return min((at for at in times if at is not None), default=None)
+
+    def answered(self, call: Call, answer: object, now: float) -> None:
+        """Take in the answer to a call of `turn`."""
+        if isinstance(call, Poll):
+            if not isinstance(answer, api.Received):
+                raise TypeError(f"a receive was answered by {type(answer).__name__}")
+            self._received(call, answer, now)
+            return
+        if not isinstance(answer, (api.BatchAnswer, api.SentBatch)):
+            raise TypeError(f"a batch was answered by {type(answer).__name__}")
+        self._batch_answered(call, answer.failed, now)
+
+    def failed(self, call: Call, error: api.errors.SQSError, now: float) -> None:
+        """Take in that a call of `turn` failed whole."""
+        if isinstance(call, Poll):
+            call.poller.failed(error, now)
+            return
+        failure = api.EntryFailure(error.code or "ServiceUnavailable", str(error), sender_fault=not error.transient)
+        self._batch_answered(call, dict.fromkeys(range(len(call.records)), failure), now)
+
+    def extend(self, ticket: int, seconds: float) -> None:
+        """Take in that a handler asked for a longer lease."""
+        record = self.table.records.get(ticket)
+        if record is not None:
+            self.keeper.ask(record, seconds)
+
+    # ---- receiving ---------------------------------------------------------------------------------------------------
+
+    def _polls(self, now: float) -> list[Call]:
+        grants = self.admission.grants(self.table, self.pollers, now)
+        return [Poll(grant.poller, grant.poller.request(grant.size, grant.wait_time), now) for grant in grants]
+
+    def _received(self, poll: Poll, received: api.Received, now: float) -> None:
+        queue = poll.poller.queue
+        self.admission.received(poll.poller, len(received.messages))
+        start = self._server_clock.lease_start(received.server_time, sent=poll.sent_at, arrived=now)
+        records = [
+            record
+            for message in received.messages
+            if (record := self._enter(message, queue, start=start, now=now)) is not None
+        ]
+        self.keeper.hold(records, lease_start=start, length=queue.visibility_timeout)
+        for record in records:
+            if record.state is State.WAITING and self.groups.join(record) and not self.draining:
+                self._activate(record, now)
+
+    def _enter(self, message: api.ReceivedMessage, queue: QueueInfo, *, start: float, now: float) -> Record | None:
+        """Enter a message in the table. One that we hold already is not run beside itself: its newest handle wins."""
+        counts = self.counts[queue.name]
+        held = self.table.holding(queue, message.message_id)
+        if held is not None:
+            counts.again += 1
+            self.keeper.forget(held)
+            held.message, held.handle, held.received_at, held.lost = message, message.receipt_handle, start, False
+            self.keeper.hold([held], lease_start=start, length=queue.visibility_timeout)
+            return None
+        finished = self.table.was_finished(queue, message.message_id)
+        record = self.table.add(message, queue, received_at=start, lease_end=start + queue.visibility_timeout)
+        counts.received += 1
+        if finished:
+            log.info("queue %s: message %s was handled before; deleting it again", queue.name, message.message_id)
+            self._settle(record, ACKED, now)
+        return record
+
+    def _activate(self, record: Record, now: float) -> None:
+        """Give a message that may run now to the handler threads."""
+        self.table.move(record, State.ACTIVE)
+        if self._limit_at is None and self._shortest_limit < math.inf:
+            self._limit_at = now + self._shortest_limit
+        self.executor.hand(
+            Job(
+                record.ticket, record.queue.name, record.message, record.attempt, record.is_last_attempt, record.lease_end
+            )
+        )  # fmt: skip
+
+    # ---- finishing ---------------------------------------------------------------------------------------------------
+
+    def _finished(self, finished: Finished, now: float) -> None:
+        record = self.table.records.get(finished.ticket)
+        self.hung.discard(finished.ticket)
+        if record is None or record.state is not State.ACTIVE:
+            return  # given up at the drain deadline; its outcome comes too late to count
+        verdict = finished.verdict
+        if verdict is None:
+            self._give_back(record, now)
+            return
+        self._count(record, verdict)
+        if verdict.kind is Kind.RETRY and self._retries_in_place(record, verdict):
+            verdict = self._in_place(record, verdict, now)
+            if verdict is None:
+                return
+        if record.lost and verdict.kind not in (Kind.ACK, Kind.DISCARD):
+            self._end(record, End.LOST, now, verdict)
+            return
+        self._settle(record, verdict, now)
+
+    def _retries_in_place(self, record: Record, verdict: Verdict) -> bool:
+        return (
+            record.group is not None
+            and not record.lost
+            and not self.draining
+            and verdict.after <= record.queue.hold_limit
+        )
+
+    def _in_place(self, record: Record, verdict: Verdict, now: float) -> Verdict | None:
+        """Hold a failed FIFO head with its group behind it; or, at its last attempt, say that it is to be dead-lettered.
+
+        A release would cost every message behind it a receive: five messages of a group were seen dead-lettered, four of
+        them never started, after three failures of the first.
+        """
+        if record.is_last_attempt and record.queue.dead_letter_url:
+            return Verdict(Kind.DEAD_LETTER, reason=verdict.reason, failed=verdict.failed)
+        record.retries += 1
+        self.table.move(record, State.WAITING)
+        self.groups.hold(record, now + verdict.after)
+        return None
+
+    def _settle(self, record: Record, verdict: Verdict, now: float) -> None:
+        """Hand a message that is done to the acknowledger."""
+        if verdict.kind is Kind.DEAD_LETTER and not record.queue.dead_letter_url:
+            log.error(
+                "queue %s: message %s should be dead-lettered (%s), but no dead-letter queue is known; it is retried in %d s",
+                record.queue.name, record.message.message_id, verdict.reason, LONGEST_RETRY,
+            )  # fmt: skip
+            verdict = Verdict(Kind.RETRY, after=LONGEST_RETRY, reason=verdict.reason, failed=verdict.failed)
+        record.verdict = verdict
+        record.visible_at = now + verdict.after
+        if verdict.kind in (Kind.RETRY, Kind.RELEASE):
+            for behind in self.groups.behind(record):
+                self._give_back(behind, now)
+        self.table.move(record, State.SETTLING)
+        self.acknowledger.add(record, now, urgent=self.draining or self.groups.has_next(record))
+
+    def _give_back(self, record: Record, now: float) -> None:
+        """Return a message that was not started, for any worker to take."""
+        self.counts[record.queue.name].unstarted += 1
+        if record.lost:
+            self._end(record, End.LOST, now, None)
+            return
+        record.verdict = RELEASED
+        record.visible_at = now if record.held_until is None else record.held_until
+        self.table.move(record, State.SETTLING)
+        self.acknowledger.add(record, now, urgent=True)
+
+    def _end(self, record: Record, end: End, now: float, verdict: Verdict | None) -> None:
+        """Let a record go: the only place where one leaves the table, then the next of its group may run."""
+        counts = self.counts[record.queue.name]
+        handled = verdict is not None and verdict.kind in (Kind.ACK, Kind.DISCARD)
+        if end is End.DELETED:
+            counts.deleted += 1
+        elif end is not End.CHANGED and verdict is not None and verdict.kind in (Kind.ACK, Kind.DISCARD, Kind.DEAD_LETTER):
+            self.table.remember_finished(record)
+        if record.extensions:
+            counts.extended += 1
+        behind = self.groups.behind(record) if end is End.LOST and not handled else []
+        self.keeper.forget(record)
+        self.table.remove(record)
+        for other in behind:  # the lost one may run elsewhere: what follows it must not run here before it
+            self._give_back(other, now)
+        head = self.groups.leave(record)
+        if head is not None and not self.draining:
+            self._activate(head, now)
+
+    # ---- answers -----------------------------------------------------------------------------------------------------
+
+    def _batch_answered(self, call: Extension | Batch, failed: Mapping[int, api.EntryFailure], now: float) -> None:
+        self.margin.note(now - call.sent_at)
+        if isinstance(call, Extension):
+            for record in self.keeper.answered(call, {at: failure.fault for at, failure in failed.items()}, now):
+                self._lost(record, now)
+            self._tell_extended(call, failed)
+            return
+        for record, end in self.acknowledger.answered(call, failed, now):
+            if end is End.LOST:
+                self._note_lost(record, "SQS says so")
+            self._end(record, end, now, record.verdict)
+
+    def _tell_extended(self, call: Extension, failed: Mapping[int, api.EntryFailure]) -> None:
+        counts = self.counts[call.queue.name]
+        for position, record in enumerate(call.records):
+            if position not in failed and record.state is not State.GONE:
+                counts.extensions += 1
+                if record.state is State.ACTIVE:
+                    self.executor.tell(record.ticket, lease_end=record.lease_end)
+
+    def _lost(self, record: Record, now: float) -> None:
+        """A lease lapsed (I4): say so to whoever is concerned; what was not started goes, what runs may still finish."""
+        self._note_lost(record, "it was not extended in time")
+        if record.state is State.ACTIVE:
+            self.executor.tell(record.ticket, lease_lost=True)
+            self.executor.withdraw(record.ticket)
+        elif record.state is State.WAITING:
+            self._end(record, End.LOST, now, None)
+        elif record.state is State.SETTLING:
+            end = self.acknowledger.lapsed(record, now)
+            if end is not None:
+                self._end(record, end, now, record.verdict)
+
+    def _note_lost(self, record: Record, cause: str) -> None:
+        if record.state is State.SETTLING and record.lost and cause == "SQS says so":
+            return  # counted when it lapsed
+        record.lost = True
+        self.counts[record.queue.name].lost += 1
+        log.warning(
+            "queue %s: the lease of message %s is lost (%s); another worker may run it again",
+            record.queue.name, record.message.message_id, cause,
+        )  # fmt: skip
+
+    # ---- time limits -------------------------------------------------------------------------------------------------
+
+    def _check_time_limits(self, now: float) -> None:
+        if self._limit_at is None or now < self._limit_at:
+            return
+        ends = [math.inf]
+        for in_hand in self.executor.in_hand():
+            record = self.table.records.get(in_hand.ticket)
+            limit = record.queue.time_limit if record else None
+            if record is None or limit is None or in_hand.ticket in self.hung or record.state is not State.ACTIVE:
+                continue
+            if in_hand.since + limit <= now:
+                self._overrun(record, in_hand, now)
+            else:
+                ends.append(in_hand.since + limit)
+        running = self.table.active > len(self.hung)
+        self._limit_at = min(min(ends), now + self._shortest_limit) if running else None
+
+    def _overrun(self, record: Record, in_hand: InHand, now: float) -> None:
+        """End the extending of a handler that hangs; its thread keeps its slot and is not replaced."""
+        self.hung.add(record.ticket)
+        record.keep = False
+        self.counts[record.queue.name].overrun += 1
+        self.executor.tell(record.ticket, cancelled=True)
+        log.error(
+            "handler %s (hadoken-%s-%d) has run message %s for %.0f s, its limit is %s s: its lease is no longer extended",
+            in_hand.handler, self.name, in_hand.slot, in_hand.message_id, now - in_hand.since, record.queue.time_limit,
+        )  # fmt: skip
+
+    # ---- the end -----------------------------------------------------------------------------------------------------
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is held and no receive is open."""
+        return not len(self.table) and not any(poller.granted for poller in self.pollers)
+
+    def quiet(self) -> None:
+        """Start no receive any more."""
+        for poller in self.pollers:
+            poller.quiet = True
+
+    def drain(self) -> None:
+        """Finish what runs, start what has a free thread, give the rest back; the next turns do it."""
+        self.quiet()
+        self.draining = True
+        for ticket in self.executor.take_back():
+            record = self.table.records.get(ticket)
+            if record is not None and record.state is State.ACTIVE:
+                self.table.move(record, State.WAITING)
+
+    def abandon(self, now: float) -> list[InHand]:
+        """Give up what still runs: tell the handlers, release their messages (FIFO: leave the lease), say what it was.
+
+        Returns:
+            What the threads have in hand, one for each message given up; may be empty.
+        """
+        left = [in_hand for in_hand in self.executor.in_hand() if in_hand.ticket in self.table.records]
+        for record in [r for r in self.table.records.values() if r.state is State.ACTIVE]:
+            self.executor.tell(record.ticket, cancelled=True)
+            if record.group is None and not record.lost:
+                record.verdict = RELEASED
+                record.visible_at = now
+                self.table.move(record, State.SETTLING)
+                self.acknowledger.add(record, now, urgent=True)
+            else:
+                self.keeper.forget(record)
+                self.groups.leave(record)
+                self.table.remove(record)
+        return left
+
+    def _drain(self, now: float) -> None:
+        """Start what waits while threads are idle; give back the rest of a queue once it has no open receive.
+
+        While one is open, SQS would hand what we give back to ourselves, at the price of another receive.
+        """
+        open_queues = {poller.queue.name for poller in self.pollers if poller.granted}
+        waiting = [record for record in self.table.records.values() if record.state is State.WAITING]
+        for record in waiting:
+            startable = record.held_until is None and self.groups.is_head(record) and not record.lost
+            if startable and self.table.active < self.concurrency:
+                self._activate(record, now)
+        for record in reversed(waiting):
+            if record.state is State.WAITING and record.queue.name not in open_queues:
+                self._give_back(record, now)
+
+    # ---- small things ------------------------------------------------------------------------------------------------
+
+    def _enough(self, now: float) -> int:
+        """Outcomes for which the engine wants to be woken: each, unless it will look soon anyway or a batch can fill."""
+        if self.acknowledger.next_flush() is None or self.draining:
+            return 1
+        batch = limits.BATCH_ENTRIES - self.acknowledger.pending % limits.BATCH_ENTRIES
+        missing = self.admission.missing(self.table, self.pollers, now)
+        return min(batch, missing) if missing else batch
+
+    def _count(self, record: Record, verdict: Verdict) -> None:
+        counts = self.counts[record.queue.name]
+        counts.failed += verdict.failed
+        if verdict.kind is Kind.ACK:
+            counts.acked += 1
+        elif verdict.kind is Kind.RETRY:
+            counts.retried += 1
+        elif verdict.kind is Kind.RELEASE:
+            counts.released += 1
+        elif verdict.kind is Kind.DEAD_LETTER:
+            counts.dead_lettered += 1
+        else:
+            counts.discarded += 1
