@@ -1,0 +1,52 @@
+"""What every test has: the leak check, child processes that certainly end, and hypothesis without a stopwatch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import hypothesis
+import pytest
+
+from tests.support import leak_check, processes
+
+# Registered by name, not listed in `pytest_plugins`: that is allowed only in the root folder's conftest.
+pytest_addoption = leak_check.pytest_addoption
+pytest_configure = leak_check.pytest_configure
+pytest_collection_finish = leak_check.pytest_collection_finish
+pytest_runtest_makereport = leak_check.pytest_runtest_makereport
+nothing_left_behind = leak_check.nothing_left_behind
+
+# No deadline: the machine is shared, and times are asserted only as liveness bounds. A failure prints what replays it.
+hypothesis.settings.register_profile("hadoken", deadline=None, print_blob=True)
+hypothesis.settings.register_profile("soak", deadline=None, max_examples=20_000, stateful_step_count=200)
+hypothesis.settings.load_profile(os.environ.get("HADOKEN_HYPOTHESIS", "hadoken"))
+
+
+@pytest.fixture
+def start_process() -> Iterator[Callable[..., processes.Child]]:
+    """Start child processes, `start_process([program, ...], env=..., cwd=...)`; all are ended after the test.
+
+    Fails the test if a child that ended by itself left processes of its own behind.
+    """
+    started: list[processes.Child] = []
+
+    def start(*args: Any, **options: Any) -> processes.Child:  # noqa: ANN401 -- passed on as they came
+        child = processes.Child(*args, **options)
+        started.append(child)
+        return child
+
+    yield start
+    outlived = {child.pid: found for child in started if (found := child.close())}
+    assert not outlived, f"child -> processes of its own that outlived it: {outlived}"
+
+
+@pytest.fixture
+def start_hadoken(start_process: Callable[..., processes.Child]) -> Callable[..., processes.Child]:
+    """Start `python -m hadoken` with words: `start_hadoken("run", "app:app", "--local", env=..., cwd=...)`."""
+
+    def start(*words: str, **options: Any) -> processes.Child:  # noqa: ANN401 -- passed on as they came
+        return start_process(processes.hadoken_command(*words), **options)
+
+    return start

@@ -1,0 +1,204 @@
+"""What a test can leave behind in its process, and how to tell it from what was there before.
+
+Rules of this file:
+- Everything is read from outside where the system allows it: threads, descriptors and children come from /proc, so that
+  a thread or socket that no Python object names any more is seen too.
+- Reading changes nothing and starts nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+# Opened once and kept by the interpreter or a library, at the first use of randomness or of a bit bucket.
+KEPT_OPEN = frozenset({"/dev/urandom", "/dev/random", "/dev/null"})
+# Those whose handlers hadoken or a test may set; SIGALRM belongs to pytest-timeout.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD)
+
+_loops: weakref.WeakSet[asyncio.BaseEventLoop] = weakref.WeakSet()
+_births: weakref.WeakKeyDictionary[threading.Thread, str] = weakref.WeakKeyDictionary()
+
+
+def remember_births() -> Callable[[], None]:
+    """Note every event loop made and every thread started from now on, with the place; returns what ends the noting.
+
+    Wraps the standard library's own constructors, because neither asyncio nor threading can say afterwards where a loop
+    or a thread came from.
+    """
+    make, start = asyncio.BaseEventLoop.__init__, threading.Thread.start
+
+    def remembering_init(self: asyncio.BaseEventLoop) -> None:
+        make(self)
+        _loops.add(self)
+
+    def remembering_start(self: threading.Thread) -> None:
+        _births[self] = call_site()
+        start(self)
+
+    def forget() -> None:
+        asyncio.BaseEventLoop.__init__ = make  # type: ignore[method-assign] -- puts back what was there
+        threading.Thread.start = start  # type: ignore[method-assign] -- the same
+
+    asyncio.BaseEventLoop.__init__ = remembering_init  # type: ignore[method-assign] -- see the docstring
+    threading.Thread.start = remembering_start  # type: ignore[method-assign] -- see the docstring
+    return forget
+
+
+def call_site() -> str:
+    """The nearest caller outside this file and threading, as "file:line"."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename in {__file__, threading.__file__}:
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def os_threads(pid: int | str = "self") -> dict[int, str]:
+    """Kernel thread id -> kernel name (at most 15 bytes) of every thread of a process; empty if it has ended."""
+    found = {}
+    try:
+        entries = list(Path(f"/proc/{pid}/task").iterdir())
+    except (FileNotFoundError, ProcessLookupError):
+        return {}
+    for entry in entries:
+        try:
+            found[int(entry.name)] = (entry / "comm").read_text().rstrip("\n")
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # ended between the two looks
+    return found
+
+
+def descriptors() -> dict[int, str]:
+    """Open descriptor -> what it is, such as "socket:[1234]" or a path, without those that are meant to stay open."""
+    found = {}
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            target = str(entry.readlink())
+        except FileNotFoundError:
+            continue  # the descriptor that listed the folder
+        if target not in KEPT_OPEN:
+            found[int(entry.name)] = target
+    return found
+
+
+def children(pid: int | None = None) -> dict[int, str]:
+    """Process id -> command line of every child of a process (ours by default); a zombie's is "" as it has none."""
+    parent = os.getpid() if pid is None else pid
+    return {child: command_line(child) for child, (ppid, _) in processes().items() if ppid == parent}
+
+
+def processes() -> dict[int, tuple[int, int]]:
+    """Process id -> (parent's id, process group) of every process of the machine."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            # "pid (name) state ppid pgrp ...": the name may hold spaces and brackets, so look behind its last one.
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        found[int(entry.name)] = (int(fields[1]), int(fields[2]))
+    return found
+
+
+def command_line(pid: int) -> str:
+    """The words a process was started with; "" for a zombie or one that has gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def pending_tasks() -> dict[int, asyncio.Task[Any]]:
+    """id() -> every asyncio task that is not done, of all loops that are alive, closed ones included."""
+    return {id(task): task for loop in list(_loops) for task in asyncio.all_tasks(loop)}
+
+
+def pending_timers() -> dict[int, asyncio.TimerHandle]:
+    """id() -> every timer that is still to fire on a loop that is not closed."""
+    timers = (timer for loop in list(_loops) if not loop.is_closed() for timer in list(scheduled(loop)))
+    return {id(timer): timer for timer in timers if not timer.cancelled()}
+
+
+def scheduled(loop: asyncio.BaseEventLoop) -> list[asyncio.TimerHandle]:
+    """The heap of timers of a loop; asyncio has no public way to ask for it."""
+    heap: list[asyncio.TimerHandle] = getattr(loop, "_scheduled", [])
+    return heap
+
+
+def live_messages() -> dict[int, object]:
+    """id() -> every `hadoken.message.Message` that is alive.
+
+    Only what was made since the tests were collected is looked at: see `leak_check.pytest_collection_finish`.
+    """
+    module = sys.modules.get("hadoken.message")
+    if module is None:
+        return {}
+    return {id(thing): thing for thing in gc.get_objects() if type(thing) is module.Message}
+
+
+def signal_handlers() -> dict[int, str]:
+    """Signal number -> what handles it now."""
+    return {number: repr(signal.getsignal(number)) for number in SIGNALS}
+
+
+def environment() -> dict[str, str]:
+    """The environment, without what pytest itself writes for each phase of a test."""
+    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """Everything of ours that is alive at one moment: each map leads from an identity to what there is to say."""
+
+    threads: Mapping[int, str] = field(default_factory=os_threads)
+    descriptors: Mapping[int, str] = field(default_factory=descriptors)
+    children: Mapping[int, str] = field(default_factory=children)
+    tasks: Mapping[int, asyncio.Task[Any]] = field(default_factory=pending_tasks)
+    timers: Mapping[int, asyncio.TimerHandle] = field(default_factory=pending_timers)
+    messages: Mapping[int, object] = field(default_factory=live_messages)
+    signals: Mapping[int, str] = field(default_factory=signal_handlers)
+    environment: Mapping[str, str] = field(default_factory=environment)
+
+    def since(self, before: Snapshot) -> list[str]:
+        """One line for each thing that is here and was not there before, the most telling kinds first."""
+        return [
+            *(describe_thread(tid, self.threads[tid]) for tid in self.threads.keys() - before.threads.keys()),
+            *(f"task {self.tasks[key]!r}" for key in self.tasks.keys() - before.tasks.keys()),
+            *(f"timer {self.timers[key]!r}" for key in self.timers.keys() - before.timers.keys()),
+            *(f"child process {pid}: {self.children[pid]}" for pid in self.children.keys() - before.children.keys()),
+            *(f"descriptor {fd}: {what}" for fd, what in self.descriptors.items() - before.descriptors.items()),
+            *(f"message {self.messages[key]!r}" for key in self.messages.keys() - before.messages.keys()),
+            *(f"signal handler {number}: {what}" for number, what in self.signals.items() - before.signals.items()),
+            *(
+                f"environment variable {name}: {before.environment.get(name)!r} became {self.environment.get(name)!r}"
+                for name in sorted(self.environment.keys() | before.environment.keys())
+                if self.environment.get(name) != before.environment.get(name)
+            ),
+        ]
+
+
+def describe_thread(tid: int, kernel_name: str) -> str:
+    """Name a thread, say where it was started and where it is now."""
+    thread = next((thread for thread in threading.enumerate() if thread.native_id == tid), None)
+    if thread is None:
+        return f"thread {tid} {kernel_name!r}: not started by Python's threading"
+    born = _births.get(thread, "an unknown place")
+    frame = sys._current_frames().get(thread.ident or 0)
+    now = f"{frame.f_code.co_filename}:{frame.f_lineno} ({frame.f_code.co_name})" if frame else "an unknown place"
+    return f"thread {thread.name!r} (kernel name {kernel_name!r}), started at {born}, now at {now}"
+
+
+def census() -> str:
+    """Every thread of this process, one a line: what a test that waited in vain prints."""
+    return "\n".join(f"  {describe_thread(tid, name)}" for tid, name in sorted(os_threads().items()))

@@ -1,0 +1,33 @@
+"""How long tests wait, and the one wait for facts that only the system knows.
+
+A fact that our own code can tell is waited for with a `TestSignal`. `wait_until` is for what can only be looked up,
+such as the threads of another process.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from hadoken.clock import SYSTEM
+
+# The one time-out of the tests, in seconds: a liveness bound far beyond what a loaded machine needs, below pytest's 60.
+GLOBAL = 20.0
+# Seconds for what is just ending after a test: a thread between its last line and its exit.
+GRACE = 2.0
+# Seconds between two looks; short beside GRACE, long beside the cost of a look (1 ms).
+LOOK = 0.01
+
+
+def wait_until(holds: Callable[[], bool], timeout: float = GLOBAL) -> bool:
+    """Look again and again until `holds()` is true, for at most `timeout` seconds, and say whether it became true.
+
+    Thread: any; blocks the caller.
+    """
+    pause = threading.Event()  # never set: its wait is the bounded pause between two looks
+    end = SYSTEM.lease() + timeout
+    while not holds():
+        if SYSTEM.lease() >= end:
+            return False
+        pause.wait(LOOK)
+    return True
