@@ -1,0 +1,142 @@
+"""Long polls, parked until something can be received or their time is up.
+
+Whoever owns the parking calls `flush` after every operation on the queues, and `wake` when the time of `next` has come.
+There are no ticks: between two known times nothing runs. The cost of an operation does not depend on how many polls are
+parked elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from hadoken.local.answers import ReceiveMessage
+from hadoken.local.deadlines import Deadlines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hadoken.local.poll import Poll
+    from hadoken.local.queue import Queue
+    from hadoken.local.queues import Queues
+
+
+class Parked:
+    """One poll that waits.
+
+    Attributes:
+        answer: called once, with what it brought; never after `Parking.withdraw`.
+        alive: whether its client is still there; a poll of a client that is gone must take no message.
+    """
+
+    __slots__ = ("alive", "answer", "number", "poll")
+
+    def __init__(
+        self, number: int, poll: Poll, answer: Callable[[ReceiveMessage], None], alive: Callable[[], bool]
+    ) -> None:
+        self.number = number
+        self.poll = poll
+        self.answer = answer
+        self.alive = alive
+
+
+class Parking:
+    """All parked polls of one local SQS.
+
+    Thread: that of its `Queues`. Answers are given from inside `receive`, `flush` and `wake`; they must not call back.
+    """
+
+    def __init__(self, queues: Queues) -> None:
+        self._queues = queues
+        self._waiting: dict[Queue, OrderedDict[int, Parked]] = {}
+        self._ends: Deadlines[Parked] = Deadlines()
+        self._changes: Deadlines[Queue] = Deadlines()
+        self._last_number = 0
+
+    def __len__(self) -> int:
+        """How many polls are parked."""
+        return len(self._ends)
+
+    def receive(
+        self, poll: Poll, answer: Callable[[ReceiveMessage], None], alive: Callable[[], bool]
+    ) -> Parked | None:
+        """Answer a poll now if it brings something or may not wait; else park it.
+
+        Returns:
+            What to `withdraw` if the client goes away; None if the poll was answered.
+
+        Raises:
+            Refusal: a short poll with too many messages in flight.
+        """
+        poll.refuse_over_limit()
+        found = poll.take()
+        if found.messages or not poll.wait:
+            self._give(poll, found, answer)
+            return None
+        self._last_number += 1
+        parked = Parked(self._last_number, poll, answer, alive)
+        self._waiting.setdefault(poll.queue, OrderedDict())[parked.number] = parked
+        self._ends.set(parked, self._queues.clock.lease() + poll.wait)
+        self._watch(poll.queue)
+        return parked
+
+    def withdraw(self, parked: Parked) -> None:
+        """Forget a poll; its client is gone. Does nothing if it was answered."""
+        waiting = self._waiting.get(parked.poll.queue)
+        if waiting is None or waiting.pop(parked.number, None) is None:
+            return
+        self._ends.discard(parked)
+        if not waiting:
+            del self._waiting[parked.poll.queue]
+            self._changes.discard(parked.poll.queue)
+
+    def flush(self) -> None:
+        """Give what the last operation made receivable to those who wait for it, longest wait first."""
+        touched = self._queues.touched
+        while touched:
+            queue, _ = touched.popitem()
+            if queue in self._waiting:
+                self._serve(queue)
+
+    def wake(self, now: float) -> None:
+        """Let time pass: leases and delays that end, polls whose wait is over.
+
+        Args:
+            now: seconds of the lease clock.
+        """
+        for queue in self._changes.due(now):
+            queue.tick(now)
+            self._serve(queue)
+        for parked in self._ends.due(now):
+            self._ends.set(parked, now)  # `withdraw` finds it again
+            self.withdraw(parked)
+            self._give(parked.poll, parked.poll.take() if parked.alive() else ReceiveMessage(), parked.answer)
+        self.flush()
+
+    def next(self) -> float | None:
+        """When `wake` is due, on the lease clock; None if nothing is."""
+        times = [at for at in (self._ends.next(), self._changes.next()) if at is not None]
+        return min(times, default=None)
+
+    def _serve(self, queue: Queue) -> None:
+        waiting = self._waiting.get(queue)
+        while waiting and queue.ready():
+            parked = next(iter(waiting.values()))
+            found = parked.poll.take() if parked.alive() else None
+            if found is not None and not found.messages:
+                break  # all that was ready went to the dead-letter queue
+            self.withdraw(parked)
+            if found is not None:
+                self._give(parked.poll, found, parked.answer)
+        self._watch(queue)
+
+    def _watch(self, queue: Queue) -> None:
+        change = queue.next_change() if queue in self._waiting else None
+        if change is None:
+            self._changes.discard(queue)
+        else:
+            self._changes.set(queue, change)
+
+    def _give(self, poll: Poll, found: ReceiveMessage, answer: Callable[[ReceiveMessage], None]) -> None:
+        poll.count(found)
+        answer(found)

@@ -1,0 +1,300 @@
+"""One queue: its messages, their leases, their way to the dead-letter queue.
+
+Rules of this file:
+- Time comes from the clock the queue was given; nothing happens by itself. Every call first lets pass what is due
+  (`tick`), so an answer is right however long nobody called.
+- No call looks at all messages: the cost depends on what is received, deleted or due, never on what waits.
+- Receipt handles live as SQS lets them live (the rows of `docs/reference/local-sqs.md`): generous on standard queues,
+  strict on FIFO ones.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from hadoken import limits
+from hadoken.local import refusals
+from hadoken.local.deadlines import Deadlines
+from hadoken.local.eventlog import Event, EventLog, What
+from hadoken.local.order import FifoOrder, StandardOrder
+from hadoken.local.stored import State, Stored
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hadoken.clock import Clock
+    from hadoken.local.handles import Handle, Handles
+    from hadoken.local.settings import Settings
+
+# In flight per queue, standard and FIFO. SQS developer guide, message quotas; "approximately".
+MAX_IN_FLIGHT = 120_000
+
+
+class House(NamedTuple):
+    """What all queues of one local SQS share.
+
+    Attributes:
+        touch: told of a queue in which something may have become receivable, or sooner than before.
+        find: the queue with an ARN, None if there is none.
+    """
+
+    clock: Clock
+    log: EventLog
+    handles: Handles
+    touch: Callable[[Queue], None]
+    find: Callable[[str], Queue | None]
+
+
+class Taken(NamedTuple):
+    """One message of a receive, with the handle it was given out under."""
+
+    message: Stored
+    handle: str
+
+
+class Queue:
+    """One standard or FIFO queue.
+
+    Attributes:
+        number: of the queue in its house; its receipt handles carry it.
+        settings: replaced as a whole by SetQueueAttributes.
+        in_flight: messages with a lease.
+        delayed: messages whose delay has not ended.
+        max_in_flight: see `MAX_IN_FLIGHT`; settable.
+
+    Thread: one at a time; blocks on nothing.
+    """
+
+    def __init__(self, house: House, *, number: int, name: str, arn: str, path: str, settings: Settings) -> None:
+        self.number = number
+        self.name = name
+        self.arn = arn
+        self.path = path
+        self.settings = settings
+        self.created = self.modified = int(house.clock.wall())
+        self.max_in_flight = MAX_IN_FLIGHT
+        self.in_flight = 0
+        self.delayed = 0
+        self.order: StandardOrder | FifoOrder = FifoOrder() if settings.fifo else StandardOrder()
+        self._house = house
+        self._messages: dict[int, Stored] = {}
+        self._invisible: Deadlines[int] = Deadlines()
+        self._kept: Deadlines[int] = Deadlines()  # by the time from which retention counts: a changed period needs no rebuild
+        self._last_number = 0
+
+    def __len__(self) -> int:
+        """All messages: visible, delayed and in flight."""
+        return len(self._messages)
+
+    def __repr__(self) -> str:
+        return f"<Queue {self.name}: {self.visible} visible, {self.in_flight} in flight, {self.delayed} delayed>"
+
+    @property
+    def visible(self) -> int:
+        """Messages that are neither in flight nor delayed."""
+        return len(self._messages) - self.in_flight - self.delayed
+
+    @property
+    def leftovers(self) -> int:
+        """Heap entries of messages that are gone: bounded, see `Deadlines`."""
+        return self._invisible.size + self._kept.size - len(self._invisible) - len(self._kept)
+
+    def ready(self) -> bool:
+        """Whether a receive would bring something or move something to the dead-letter queue."""
+        return self.in_flight < self.max_in_flight and self.order.ready()
+
+    def next_change(self) -> float | None:
+        """When, on the lease clock, time alone may make something receivable; None if never."""
+        visible = self._invisible.next()
+        kept = self._kept.next() if self.settings.fifo and visible is not None else None
+        if visible is None or kept is None:
+            return visible
+        return min(visible, kept + self.settings.retention)  # retention may end an invisible head
+
+    def tick(self, now: float) -> None:
+        """Let pass what is due: retention, then leases and delays, each in order of time."""
+        for number in self._kept.due(now - self.settings.retention):
+            self._remove(self._messages[number], What.RETIRED)
+        for number in self._invisible.due(now):
+            message = self._messages[number]
+            ended = What.DELAYED if message.state is State.DELAYED else What.EXPIRED
+            self._uncover(message)
+            self._tell(ended, message)
+
+    def send(self, message: Stored, delay: int | None, client: str) -> None:
+        """Take in a new message.
+
+        Args:
+            message: checked already.
+            delay: seconds; None means the queue's own.
+            client: who sends, for the event log.
+        """
+        message.sent_ms = int(self._house.clock.wall() * 1000)
+        self._enter(message, self.settings.delay if delay is None else delay)
+        self._house.log.write(
+            Event(at=self._house.clock.lease(), what=What.SENT, queue=self.name, id=message.id, client=client)
+        )
+
+    def receive(self, limit: int, timeout: int, client: str) -> list[Taken]:
+        """Lease up to `limit` messages, and move to the dead-letter queue those that had their receives.
+
+        Args:
+            limit: 1..10.
+            timeout: seconds of invisibility; 0 leaves them visible.
+            client: who receives, for the event log.
+
+        Returns:
+            0..limit messages in the queue's order.
+        """
+        taken: list[Taken] = []
+        while len(taken) < limit and self.in_flight < self.max_in_flight:
+            candidates = self.order.candidates(min(limit - len(taken), self.max_in_flight - self.in_flight))
+            if not candidates:
+                break
+            for message in candidates:
+                if not self._moved(message):
+                    taken.append(self._lease(message, timeout, client))
+        if not timeout:
+            for message, _ in taken:  # only now, or the loop above would take them again
+                self._uncover(message)
+        return taken
+
+    def delete(self, handle: Handle, text: str, client: str) -> None:
+        """Delete by receipt handle.
+
+        Standard: any handle of a message that is still here deletes it, and a message that is gone is no error. FIFO: only
+        the handle of the latest receive, while its lease lasts.
+
+        Raises:
+            Refusal: FIFO, and the lease of this handle has ended.
+        """
+        message = self._messages.get(handle.message)
+        if message is None:
+            now = self._house.clock.lease()
+            self._house.log.write(
+                Event(at=now, what=What.DELETED, queue=self.name, id="", handle=text, client=client, stale=True, found=False)
+            )
+            return
+        stale = not self._holds(handle, message)
+        if stale and self.settings.fifo:
+            raise refusals.expired_handle(text)
+        self._remove(message, What.DELETED, handle=text, client=client, stale=stale)
+
+    def change(self, handle: Handle, text: str, timeout: int, client: str) -> None:
+        """Set how long a message stays invisible, counted from now.
+
+        Standard: an older handle changes the newest lease, and an expired one hides the message again. FIFO: only the
+        handle of the latest receive, while its lease lasts.
+
+        Raises:
+            Refusal: the message is gone; FIFO: the lease has ended; more than 12 h in all since the receive.
+        """
+        message = self._messages.get(handle.message)
+        if message is None:
+            raise refusals.not_changeable(text)
+        stale = not self._holds(handle, message)
+        if stale and self.settings.fifo:
+            raise refusals.expired_handle(text)
+        now = self._house.clock.lease()
+        if now - message.received_at + timeout > limits.VISIBILITY_TOTAL:
+            reason = "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]"
+            raise refusals.invalid_value(timeout, "VisibilityTimeout", reason)
+        if timeout:
+            self._cover(message, State.IN_FLIGHT, now + timeout)
+        else:
+            self._uncover(message)
+        self._tell(What.CHANGED, message, handle=text, client=client, stale=stale, timeout=timeout)
+
+    def counts(self) -> dict[str, str]:
+        """The three counters of GetQueueAttributes."""
+        return {
+            "ApproximateNumberOfMessages": str(self.visible),
+            "ApproximateNumberOfMessagesNotVisible": str(self.in_flight),
+            "ApproximateNumberOfMessagesDelayed": str(self.delayed),
+        }
+
+    def _enter(self, message: Stored, delay: int) -> None:
+        now = self._house.clock.lease()
+        self._last_number += 1
+        message.number = self._last_number
+        if self.settings.fifo:
+            message.sequence = f"{10**19 + message.number * 256}"  # 20 digits, growing with gaps, as AWS's
+        if not message.kept_from or self.settings.fifo:
+            message.kept_from = now  # a standard dead letter keeps its time, a FIFO one starts anew
+        self._messages[message.number] = message
+        self._kept.set(message.number, message.kept_from)
+        if delay:
+            message.state = State.DELAYED
+            self.delayed += 1
+            self._invisible.set(message.number, now + delay)
+        else:
+            message.state = State.VISIBLE
+        self.order.arrive(message)
+        self._house.touch(self)
+
+    def _lease(self, message: Stored, timeout: int, client: str) -> Taken:
+        now = self._house.clock.lease()
+        message.count += 1
+        message.received_at = now
+        if not message.first_received_ms:
+            message.first_received_ms = int(self._house.clock.wall() * 1000)
+        self._cover(message, State.IN_FLIGHT, now + timeout)
+        text = self._house.handles.write(self.number, message.number, message.count)
+        self._tell(What.RECEIVED, message, handle=text, client=client, timeout=timeout)
+        return Taken(message, text)
+
+    def _moved(self, message: Stored) -> bool:
+        """Move a message that had its receives; not if its dead-letter queue does not exist, or is this one."""
+        redrive = self.settings.redrive
+        if redrive is None or message.count < redrive.max_receives:
+            return False
+        target = self._house.find(redrive.target_arn)
+        if target is None or target is self:
+            return False
+        self._remove(message, What.MOVED, target=target.name)
+        message.source_arn = self.arn
+        if target.settings.fifo:
+            message.deduplication_id = message.id
+        target._enter(message, 0)
+        return True
+
+    def _holds(self, handle: Handle, message: Stored) -> bool:
+        """Whether a handle is that of the latest receive and its lease lasts."""
+        return message.state is State.IN_FLIGHT and message.count == handle.receive
+
+    def _cover(self, message: Stored, state: State, until: float) -> None:
+        if message.state is State.VISIBLE:
+            message.state = state
+            self.in_flight += 1
+            self.order.hide(message)
+        self._invisible.set(message.number, until)
+        self._house.touch(self)
+
+    def _uncover(self, message: Stored) -> None:
+        self._uncount(message)
+        self._invisible.discard(message.number)
+        message.state = State.VISIBLE
+        self.order.show(message)
+        self._house.touch(self)
+
+    def _uncount(self, message: Stored) -> None:
+        if message.state is State.IN_FLIGHT:
+            self.in_flight -= 1
+        elif message.state is State.DELAYED:
+            self.delayed -= 1
+
+    def _remove(self, message: Stored, what: What, **facts: str | bool) -> None:
+        self._uncount(message)
+        message.state = State.GONE
+        del self._messages[message.number]
+        self._invisible.discard(message.number)
+        self._kept.discard(message.number)
+        self.order.leave(message)
+        self._house.touch(self)
+        self._tell(what, message, **facts)
+
+    def _tell(self, what: What, message: Stored, **facts: str | bool | int) -> None:
+        now = self._house.clock.lease()
+        self._house.log.write(
+            Event(at=now, what=what, queue=self.name, id=message.id, count=message.count, **facts)  # type: ignore[arg-type] -- the facts are fields of Event; a table of overloads would say no more
+        )

@@ -1,0 +1,188 @@
+"""The local SQS as a server: one loop, no threads, loopback unless told otherwise.
+
+Besides SQS it answers two private addresses with JSON, for tests and benchmarks: `GET /_hadoken/counters` (requests and
+entries by operation) and `GET /_hadoken/events?since=N` (what happened to messages).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+
+from hadoken.clock import SYSTEM
+from hadoken.local.http import Connection, Site
+from hadoken.local.parking import Parking
+from hadoken.local.protocol import Protocol
+from hadoken.local.queues import Queues
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hadoken.clock import Clock
+    from hadoken.local.eventlog import EventLog
+
+HOST = "127.0.0.1"
+PORT = 9324
+_CHUNK = 65_536
+
+
+class Server:
+    """A running local SQS.
+
+    Attributes:
+        port: where it listens.
+        url: of the endpoint, to be given to boto3 as `endpoint_url`.
+        sqs: the state: queues, event log, counters.
+
+    Thread: the loop that started it.
+    """
+
+    def __init__(self, queues: Queues) -> None:
+        self.sqs = queues
+        self.port = 0
+        self._parking = Parking(queues)
+        self._protocol = Protocol(queues, self._parking)
+        self._connections: set[Connection] = set()
+        self._listener: asyncio.Server | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+
+    @property
+    def url(self) -> str:
+        """The endpoint."""
+        return self.sqs.url
+
+    @property
+    def parked(self) -> int:
+        """How many long polls wait."""
+        return len(self._parking)
+
+    async def listen(self, host: str, port: int) -> None:
+        """Start to listen; port 0 takes a free one.
+
+        Raises:
+            OSError: the address is taken or not ours.
+        """
+        site = Site(self._call, self._parking.withdraw, self._get, self.sqs.clock.wall, self._connections)
+        loop = asyncio.get_running_loop()
+        self._listener = await loop.create_server(lambda: Connection(site), host, port)
+        self.port = self._listener.sockets[0].getsockname()[1]
+        self.sqs.url = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    async def close(self) -> None:
+        """Stop listening, end all connections and timers; parked polls take nothing any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._listener is None:
+            return
+        self._listener.close()
+        for connection in tuple(self._connections):
+            connection.close()
+        await self._listener.wait_closed()
+        while self._connections:  # each leaves the set in the loop's next turn, when its transport is closed
+            await asyncio.sleep(0)
+
+    def _call(self, target: str, body: bytes, **how: object) -> object:
+        parked = self._protocol.call(target, body, **how)  # type: ignore[arg-type] -- passed through
+        self._arm()
+        return parked
+
+    def _arm(self) -> None:
+        """Have the timer ring at the next known time, or earlier: a ring too early costs less than moving it each time."""
+        at = self._parking.next()
+        if at is None or (self._timer is not None and self._timer_at <= at):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = at
+        delay = max(0.0, at - self.sqs.clock.lease())
+        self._timer = asyncio.get_running_loop().call_later(delay, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._parking.wake(self.sqs.clock.lease())
+        self._arm()
+
+    def _get(self, target: str) -> bytes | None:
+        parts = urlsplit(target)
+        if parts.path == "/_hadoken/counters":
+            return msgspec.json.encode(self.sqs.counters.snapshot())
+        if parts.path == "/_hadoken/events":
+            since = parse_qs(parts.query).get("since", ["0"])[0]
+            events = self.sqs.log.since(int(since) if since.isdecimal() else 0)
+            return msgspec.json.encode({"total": self.sqs.log.total, "events": events})
+        return None
+
+
+async def start(
+    host: str = HOST, port: int = 0, *, clock: Clock = SYSTEM, log: EventLog | None = None
+) -> Server:
+    """Start a local SQS on the running loop.
+
+    Args:
+        host: the address to listen on; loopback unless you know why.
+        port: 0 takes a free one.
+        clock: what time it is; its lease clock must move with real time, because the timers of the loop do.
+        log: where events go; a new one by default.
+
+    Raises:
+        OSError: the address is taken or not ours.
+    """
+    server = Server(Queues(clock=clock, log=log))
+    await server.listen(host, port)
+    return server
+
+
+def run(
+    host: str = HOST, port: int = PORT, *, ready: Callable[[str], None] | None = None, until: int | None = None
+) -> None:
+    """Serve until SIGTERM or SIGINT, or until a pipe ends.
+
+    Args:
+        host: the address to listen on.
+        port: 0 takes a free one.
+        ready: called once with the URL, when it listens.
+        until: a file descriptor of a pipe or socket, such as 0: at its end the server ends. A child that reads its parent's
+            pipe does not outlive the parent.
+
+    Raises:
+        OSError: the address is taken or not ours.
+        PermissionError: `until` is a plain file, which cannot be watched.
+
+    Thread: main; blocks until the end. Starts no thread.
+    """
+    asyncio.run(_serve(host, port, ready, until))
+
+
+async def _serve(host: str, port: int, ready: Callable[[str], None] | None, until: int | None) -> None:
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    server = await start(host, port)
+    try:
+        if until is not None:
+            os.set_blocking(until, False)
+            loop.add_reader(until, _read_to_end, until, ended)
+        if ready is not None:
+            ready(server.url)
+        await ended.wait()
+    finally:
+        if until is not None:
+            loop.remove_reader(until)
+        await server.close()
+
+
+def _read_to_end(pipe: int, ended: asyncio.Event) -> None:
+    try:
+        if os.read(pipe, _CHUNK):
+            return
+    except BlockingIOError:
+        return
+    ended.set()
