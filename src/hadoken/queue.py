@@ -1,0 +1,225 @@
+"""A queue as the app knows it: a name, the type of its bodies, and how to send to it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from typing import Any, Concatenate, Final, Generic, Never, ParamSpec, Protocol, TypeVar, overload
+
+import msgspec
+
+from hadoken import limits
+from hadoken.codec import Bodies, Codec
+from hadoken.errors import BodyError, InvalidHandler, InvalidOption
+from hadoken.handler import Handler
+from hadoken.options import HandlerOptions, NonRetryable, check_queue_name, refuse_unknown
+from hadoken.outcome import Outcome
+from hadoken.outgoing import AttributeValue, Outgoing, entry_of
+from hadoken.retry import Retries
+from hadoken.sending import Sender
+from hadoken.sqs.address import check_address
+from hadoken.sqs.api import SendEntry
+
+B = TypeVar("B")
+B_contra = TypeVar("B_contra", contravariant=True)
+P = ParamSpec("P")
+R = TypeVar("R", bound=Outcome | None)
+
+UNSET: Final = msgspec.UNSET
+Unset = msgspec.UnsetType
+ENVIRONMENT: Final = "HADOKEN_QUEUES__"
+
+
+class Decorator(Protocol[B]):
+    """What `@queue.handler(...)` with options gives: it turns a function into a handler and keeps its type."""
+
+    def __call__(self, function: Callable[Concatenate[B, P], R], /) -> Handler[B, P, R]:
+        """Make the handler."""
+        ...
+
+
+class Binds(Protocol):
+    """The declaring side (an app, or handlers to be included in one), as a queue needs it."""
+
+    sender: Sender
+
+    def bind(self, queue: Queue[Any], function: Callable[..., Any], given: Mapping[str, object]) -> Handler[Any, ..., Any]:
+        """Make and keep the handler of a queue."""
+        ...
+
+
+class Queue(Generic[B]):
+    """The typed contract of one SQS queue. Declaring one asks SQS nothing.
+
+    Attributes:
+        name: its logical name; the environment may map it to another queue (`address`).
+        bodies: encodes and decodes its bodies.
+    """
+
+    def __init__(self, name: str, body: type[B], *, owner: Binds, codec: Codec[B] | None = None) -> None:
+        self.name = check_queue_name(name)
+        self.bodies = Bodies(body, codec)
+        self._owner = owner
+
+    def __repr__(self) -> str:
+        return f"<Queue {self.name}>"
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that maps this queue: HADOKEN_QUEUES__ORDERS_FIFO for "orders.fifo"."""
+        return ENVIRONMENT + re.sub("[^A-Z0-9]", "_", self.name.upper())
+
+    def address(self, environ: Mapping[str, str] | None = None) -> str:
+        """The name, URL or ARN of the real queue: what the environment says, else the logical name.
+
+        Args:
+            environ: the environment; None takes the process's, as it is now.
+
+        Raises:
+            ConfigurationError: the variable holds none of the three.
+        """
+        mapped = (os.environ if environ is None else environ).get(self.variable)
+        return check_address(mapped, self.variable) if mapped else self.name
+
+    @overload
+    def handler(self, function: Callable[Concatenate[B, P], R], /) -> Handler[B, P, R]: ...
+
+    @overload
+    def handler(
+        self,
+        *,
+        pool: str | Unset = ...,
+        retry: Retries | None | Unset = ...,
+        non_retryable: NonRetryable | type[BaseException] | Unset = ...,
+        time_limit: float | timedelta | None | Unset = ...,
+        visibility_timeout: float | timedelta | None | Unset = ...,
+        hold_limit: float | timedelta | Unset = ...,
+    ) -> Decorator[B]: ...
+
+    def handler(
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        pool: str | Unset = UNSET,
+        retry: Retries | None | Unset = UNSET,
+        non_retryable: NonRetryable | type[BaseException] | Unset = UNSET,
+        time_limit: float | timedelta | None | Unset = UNSET,
+        visibility_timeout: float | timedelta | None | Unset = UNSET,
+        hold_limit: float | timedelta | Unset = UNSET,
+        **unknown: Never,
+    ) -> Any:
+        """Make a function the handler of this queue; used bare or with options.
+
+        Options not given come from the defaults of the app. Each is described in `hadoken.options.HandlerOptions`.
+
+        Raises:
+            InvalidHandler: the function's signature or kind cannot work.
+            InvalidOption: an option does not exist or cannot have this value.
+            DuplicateHandler: the queue has a handler.
+        """
+        given = given_options(
+            unknown,
+            pool=pool,
+            retry=retry,
+            non_retryable=non_retryable,
+            time_limit=time_limit,
+            visibility_timeout=visibility_timeout,
+            hold_limit=hold_limit,
+        )
+        if function is not None:
+            return self._owner.bind(self, function, given)
+        return lambda function: self._owner.bind(self, function, given)
+
+    def send(
+        self,
+        body: B,
+        *,
+        delay: float | timedelta | None = None,
+        attributes: Mapping[str, AttributeValue] | None = None,
+        message_group_id: str | None = None,
+        deduplication_id: str | None = None,
+    ) -> str:
+        """Send one message and return its id.
+
+        Args:
+            body: the payload, of the queue's type.
+            delay: 0..900 s or a timedelta until it can be received; rounded up to whole seconds; not on FIFO queues.
+            attributes: at most ten: str as String, int and float as Number, bytes as Binary.
+            message_group_id: required on FIFO queues; on standard ones it names a tenant (fair queues).
+            deduplication_id: FIFO only; a fresh one unless given.
+
+        Raises:
+            EncodeError: SQS would refuse the body or an attribute; nothing was sent.
+            InvalidOption: one of the other values cannot be; nothing was sent.
+            SQSError: SQS did not accept it, after bounded retries where these could help.
+
+        Thread: any; blocks until SQS has answered. No other thread is used.
+        """
+        address = self.address()
+        item = Outgoing(body, delay, attributes, message_group_id, deduplication_id)
+        return self._owner.sender.send(address, self._entry(item, fifo=limits.is_fifo(address)))
+
+    def send_many(
+        self,
+        items: Iterable[B | Outgoing[B]],
+        *,
+        delay: float | timedelta | None = None,
+        attributes: Mapping[str, AttributeValue] | None = None,
+        message_group_id: str | None = None,
+    ) -> list[str]:
+        """Send messages in order, in batches of at most ten and 1 MiB, and return their ids in the same order.
+
+        Args:
+            items: bodies, or `Outgoing` where one has values of its own; all are checked before the first is sent.
+            delay: as for `send`, for items without their own.
+            attributes: likewise.
+            message_group_id: likewise.
+
+        Raises:
+            EncodeError, InvalidOption: an item cannot be sent; names its position; nothing was sent.
+            BatchFailed: `failed` has position -> reason of those that SQS did not accept; all others were sent.
+
+        Thread: any; blocks until SQS has answered for all.
+        """
+        address = self.address()
+        common = Outgoing[object](None, delay, attributes, message_group_id)
+        entries = list(self._entries(items, common, fifo=limits.is_fifo(address)))
+        return self._owner.sender.send_many(address, entries)
+
+    def _entries(self, items: Iterable[B | Outgoing[B]], common: Outgoing[object], *, fifo: bool) -> Iterable[SendEntry]:
+        for place, item in enumerate(items):
+            try:
+                yield self._entry(_completed(item, common), fifo=fifo)
+            except (BodyError, InvalidOption) as exc:
+                raise type(exc)(f"item {place}: {exc}") from exc
+
+    def _entry(self, item: Outgoing[Any], *, fifo: bool) -> SendEntry:
+        return entry_of(item, self.bodies.encode(item.body), fifo=fifo)
+
+
+def _completed(item: B | Outgoing[B], common: Outgoing[object]) -> Outgoing[Any]:
+    """An item with what the call says for all, where it says nothing itself."""
+    if not isinstance(item, Outgoing):
+        return Outgoing(item, common.delay, common.attributes, common.message_group_id)
+    return Outgoing(
+        item.body,
+        common.delay if item.delay is None else item.delay,
+        common.attributes if item.attributes is None else item.attributes,
+        common.message_group_id if item.message_group_id is None else item.message_group_id,
+        item.deduplication_id,
+    )
+
+
+def given_options(unknown: Mapping[str, object], **options: object) -> dict[str, object]:
+    """The options that were really given.
+
+    Raises:
+        InvalidOption: an unknown one, or a value that cannot be.
+    """
+    refuse_unknown("handler", unknown, options)
+    given = {name: value for name, value in options.items() if value is not UNSET}
+    HandlerOptions(**given)  # type: ignore[arg-type] -- built for its checks: the error belongs to the decorator's line
+    return given

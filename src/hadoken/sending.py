@@ -1,0 +1,167 @@
+"""Sending: in the calling thread, in batches, without a thread of its own.
+
+Rules of this file:
+- No lock and no background thread: safe in any thread, and after a fork (clients are kept by process id, so a child never
+  uses its parent's sockets).
+- What is retried was checked before, and is sent again unchanged: a FIFO message keeps its deduplication id, so that our own
+  retry is no second message.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, Protocol
+
+from hadoken.clock import Wake
+from hadoken.errors import BatchFailed, SQSError
+from hadoken.limits import BATCH_BYTES, BATCH_ENTRIES
+from hadoken.outgoing import entry_bytes
+from hadoken.sqs.address import url_of
+from hadoken.sqs.api import BlockingSQS, EntryFailure, Fault, SendBatch, SendEntry, fault_of, sqs_error
+from hadoken.sqs.connection import Connection
+
+OPERATION: Final = "SendMessageBatch"
+TRIES: Final = 3
+# First and longest bound of the wait between tries, seconds; a sender is often inside a web request. Guess.
+_BACK_OFF: Final = (0.1, 1.0)
+_WORTH_ANOTHER: Final = frozenset({Fault.THROTTLE, Fault.OVER_LIMIT, Fault.REFRESH, Fault.TRANSIENT})
+
+Numbered = tuple[int, SendEntry]
+
+
+class Door(Protocol):
+    """Where clients come from: a `Connection`, or what a test puts in its place."""
+
+    def blocking(self) -> BlockingSQS:
+        """Make a client that works in the calling thread."""
+        ...
+
+
+class _Route:
+    """What belongs to one door: clients by process id, queue URLs by address. Replaced whole by `connect`."""
+
+    def __init__(self, door: Door) -> None:
+        self.door = door
+        self.clients: dict[int, BlockingSQS] = {}
+        self.urls: dict[str, str] = {}
+
+
+class Sender:
+    """Sends entries to queues. Opens nothing before the first send.
+
+    Thread: any, several at once. Every send blocks until SQS has answered, at most `TRIES` requests a batch.
+    """
+
+    def __init__(
+        self,
+        *,
+        pause: Callable[[float], object] | None = None,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self._route = _Route(Connection())
+        self._pause = pause or _pause
+        self._draw = draw
+
+    def connect(self, door: Door) -> None:
+        """Send by this door from now on."""
+        self._route = _Route(door)
+
+    def send(self, address: str, entry: SendEntry) -> str:
+        """Send one message and return its id.
+
+        Raises:
+            SQSError: it was not accepted, after bounded retries where that could help.
+        """
+        sent: dict[int, str] = {}
+        failed: dict[int, SQSError] = {}
+        self._send_batch(address, [(0, entry)], sent, failed)
+        if failed:
+            raise failed[0]
+        return sent[0]
+
+    def send_many(self, address: str, entries: Sequence[SendEntry]) -> list[str]:
+        """Send messages in order, at most ten and 1 MiB a request, and return their ids in the same order.
+
+        Raises:
+            BatchFailed: some were not accepted; all others were sent. Raised after every batch was tried.
+        """
+        sent: dict[int, str] = {}
+        failed: dict[int, SQSError] = {}
+        for batch in batches(entries):
+            self._send_batch(address, batch, sent, failed)
+        if failed:
+            raise BatchFailed(
+                f"{len(failed)} of {len(entries)} messages for {address} were not sent; the first: {next(iter(failed.values()))}",
+                failed={place: str(error) for place, error in sorted(failed.items())},
+                operation=OPERATION,
+                hint="failed holds the reason of each by its position",
+            )
+        return [sent[place] for place in range(len(entries))]
+
+    def _send_batch(
+        self, address: str, batch: Sequence[Numbered], sent: dict[int, str], failed: dict[int, SQSError]
+    ) -> None:
+        """Send one batch; what SQS may accept later is tried again. Each entry ends in `sent` or in `failed`."""
+        left, low, high = batch, *_BACK_OFF
+        for tries_left in reversed(range(TRIES)):
+            again, refused = self._try(address, left, sent)
+            failed.update(refused)
+            if not again or not tries_left:
+                failed.update(again)
+                return
+            left = [each for each in left if each[0] in again]
+            self._pause(low * self._draw())
+            low = min(high, low * 4)
+
+    def _try(
+        self, address: str, batch: Sequence[Numbered], sent: dict[int, str]
+    ) -> tuple[dict[int, SQSError], dict[int, SQSError]]:
+        """One request: (entries worth another try, entries refused for good), by position."""
+        again: dict[int, SQSError] = {}
+        refused: dict[int, SQSError] = {}
+        try:
+            client = self._client()
+            answer = client.send_batch(SendBatch(self._url(client, address), [entry for _, entry in batch]))
+        except SQSError as error:
+            whole = dict.fromkeys((place for place, _ in batch), error)
+            return (whole, {}) if fault_of(error) in _WORTH_ANOTHER else ({}, whole)
+        for position, (place, _) in enumerate(batch):
+            if position in answer.sent:
+                sent[place] = answer.sent[position]
+                continue
+            reason = answer.failed.get(position, _NO_ANSWER)
+            (again if reason.fault in _WORTH_ANOTHER else refused)[place] = sqs_error(OPERATION, reason.code, reason.message)
+        return again, refused
+
+    def _client(self) -> BlockingSQS:
+        """This process's client. Two threads may make one each at the first send; `setdefault` keeps a single one."""
+        route, pid = self._route, os.getpid()
+        return route.clients.get(pid) or route.clients.setdefault(pid, route.door.blocking())
+
+    def _url(self, client: BlockingSQS, address: str) -> str:
+        urls = self._route.urls
+        return urls.get(address) or urls.setdefault(address, url_of(address) or client.queue_url(address))
+
+
+_NO_ANSWER: Final = EntryFailure("InternalError", "the answer does not speak of this entry", sender_fault=False)
+
+
+def batches(entries: Sequence[SendEntry]) -> Iterator[list[Numbered]]:
+    """Cut messages into batches, in order, each entry with its position: at most ten, at most 1 MiB together."""
+    batch: list[Numbered] = []
+    room = BATCH_BYTES
+    for place, entry in enumerate(entries):
+        size = entry_bytes(entry)
+        if batch and (len(batch) == BATCH_ENTRIES or size > room):
+            yield batch
+            batch, room = [], BATCH_BYTES
+        batch.append((place, entry))
+        room -= size
+    if batch:
+        yield batch
+
+
+def _pause(seconds: float) -> None:
+    Wake().wait(seconds)
