@@ -1,0 +1,362 @@
+"""SQS through botocore: a client that blocks its caller, and fixed threads that make it serve the engine.
+
+Rules of this file:
+- A request is sent once; botocore's own retries are off, since retry policy lives above the seam.
+- botocore's errors end here, translated `from exc`.
+- `BotoTransport` starts its threads when it is made and no other ever. A botocore call cannot be aborted: it ends by its
+  read time-out, which for a poll is its wait plus two seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import botocore.exceptions
+import botocore.session
+from botocore.config import Config
+
+from hadoken.errors import ConfigurationError, SQSDenied, SQSError, SQSUnavailable
+from hadoken.sqs.api import (
+    Attribute,
+    BatchAnswer,
+    ChangeVisibilityBatch,
+    DeleteBatch,
+    EntryFailure,
+    Receive,
+    Received,
+    ReceivedMessage,
+    SendBatch,
+    SendEntry,
+    SentBatch,
+    sqs_error,
+)
+from hadoken.sqs.connection import Connection
+
+log = logging.getLogger("hadoken.sqs")
+
+T = TypeVar("T")
+Answer = dict[str, Any]
+
+CONNECT_TIMEOUT = 3.0  # seconds; a handshake within a region takes milliseconds
+CALL_TIMEOUT = 5.0  # seconds for everything but a poll: two tries fit into half of the shortest usual lease
+POLL_GRACE = 2.0  # seconds beyond the wait before a poll counts as unanswered
+
+
+class BotoClient:
+    """SQS for the calling thread.
+
+    Args:
+        connection: where SQS is and who we are.
+        wait_time: the longest wait a poll will ask for, in seconds; sets the read time-out of polls.
+        connections: how many threads will call at once.
+
+    Thread: any, several at once; every call blocks until the answer, at most its time-out.
+    Raises: `ConfigurationError` when made without a region; `SQSError` from the calls.
+    """
+
+    def __init__(self, connection: Connection, *, wait_time: float = 20, connections: int = 10) -> None:
+        session = botocore.session.get_session()
+        self._session = session
+        self._anonymous = connection.anonymous
+        self._calls = self._client(session, connection, CALL_TIMEOUT, connections)
+        self._polls = self._client(session, connection, wait_time + POLL_GRACE, connections)
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where requests go."""
+        return str(self._calls.meta.endpoint_url)
+
+    @property
+    def region(self) -> str:
+        """The region that requests are signed for."""
+        return str(self._calls.meta.region_name)
+
+    def receive(self, request: Receive) -> Received:
+        """See `api.SQS.receive`."""
+        extra = {"ReceiveRequestAttemptId": request.attempt_id} if request.attempt_id else {}
+        answer = self._call(
+            "ReceiveMessage",
+            self._polls.receive_message,
+            QueueUrl=request.queue_url,
+            MaxNumberOfMessages=request.max_messages,
+            WaitTimeSeconds=request.wait_time,
+            VisibilityTimeout=request.visibility_timeout,
+            MessageSystemAttributeNames=["All"],
+            MessageAttributeNames=["All"],
+            **extra,
+        )
+        date = answer["ResponseMetadata"]["HTTPHeaders"].get("date", "")
+        return Received([_message(one) for one in answer.get("Messages") or ()], _seconds(date))
+
+    def delete_batch(self, request: DeleteBatch) -> BatchAnswer:
+        """See `api.SQS.delete_batch`."""
+        entries = [{"Id": str(at), "ReceiptHandle": handle} for at, handle in enumerate(request.handles)]
+        answer = self._call(
+            "DeleteMessageBatch", self._calls.delete_message_batch, QueueUrl=request.queue_url, Entries=entries
+        )
+        return BatchAnswer(_failed(answer))
+
+    def change_visibility_batch(self, request: ChangeVisibilityBatch) -> BatchAnswer:
+        """See `api.SQS.change_visibility_batch`."""
+        entries = [
+            {"Id": str(at), "ReceiptHandle": handle, "VisibilityTimeout": seconds}
+            for at, (handle, seconds) in enumerate(request.entries)
+        ]
+        answer = self._call(
+            "ChangeMessageVisibilityBatch",
+            self._calls.change_message_visibility_batch,
+            QueueUrl=request.queue_url,
+            Entries=entries,
+        )
+        return BatchAnswer(_failed(answer))
+
+    def send_batch(self, request: SendBatch) -> SentBatch:
+        """See `api.SQS.send_batch`."""
+        entries = [{"Id": str(at), **_entry(entry)} for at, entry in enumerate(request.entries)]
+        answer = self._call(
+            "SendMessageBatch", self._calls.send_message_batch, QueueUrl=request.queue_url, Entries=entries
+        )
+        sent = {int(one["Id"]): str(one["MessageId"]) for one in answer.get("Successful") or ()}
+        return SentBatch(sent, _failed(answer))
+
+    def queue_url(self, name: str) -> str:
+        """See `api.SQS.queue_url`."""
+        return str(self._call("GetQueueUrl", self._calls.get_queue_url, QueueName=name)["QueueUrl"])
+
+    def queue_attributes(self, queue_url: str) -> Mapping[str, str]:
+        """See `api.SQS.queue_attributes`."""
+        answer = self._call(
+            "GetQueueAttributes", self._calls.get_queue_attributes, QueueUrl=queue_url, AttributeNames=["All"]
+        )
+        return dict(answer.get("Attributes") or {})
+
+    def create_queue(self, name: str, attributes: Mapping[str, str]) -> str:
+        """Create a queue, or find it when it exists with the same attributes; returns its URL."""
+        answer = self._call("CreateQueue", self._calls.create_queue, QueueName=name, Attributes=dict(attributes))
+        return str(answer["QueueUrl"])
+
+    def refresh_credentials(self) -> None:
+        """Renew credentials that are about to expire; blocks for a request where they come from a role. Else instant."""
+        if self._anonymous:
+            return
+        try:
+            credentials = self._session.get_credentials()
+            if credentials is not None:
+                credentials.get_frozen_credentials()
+        except botocore.exceptions.BotoCoreError as error:
+            raise SQSDenied(f"credentials cannot be refreshed: {error}", operation="credentials") from error
+
+    def close(self) -> None:
+        """Close idle connections; calls under way end by themselves."""
+        self._calls.close()
+        self._polls.close()
+
+    @staticmethod
+    def _client(session: botocore.session.Session, connection: Connection, read: float, connections: int) -> Any:
+        config = Config(
+            connect_timeout=CONNECT_TIMEOUT,
+            read_timeout=read,
+            retries={"total_max_attempts": 1, "mode": "standard"},
+            max_pool_connections=connections,
+            parameter_validation=False,  # what we send is built and checked here; validation costs 100 us a call
+        )
+        made_up = {"aws_access_key_id": "local", "aws_secret_access_key": "local"} if connection.anonymous else {}
+        region = connection.region or ("us-east-1" if connection.anonymous else None)
+        try:
+            return session.create_client(
+                "sqs", region_name=region, endpoint_url=connection.endpoint_url, config=config, **made_up
+            )
+        except botocore.exceptions.NoRegionError as error:
+            raise ConfigurationError(
+                "no AWS region is set", hint="set AWS_REGION, or pass --region, or --local for the local SQS"
+            ) from error
+        except (botocore.exceptions.BotoCoreError, ValueError) as error:
+            raise ConfigurationError(f"no SQS client can be made: {error}") from error
+
+    @staticmethod
+    def _call(operation: str, method: Callable[..., Answer], **arguments: object) -> Answer:
+        try:
+            return method(**arguments)
+        except botocore.exceptions.ClientError as error:
+            raise _translated(operation, error) from error
+        except (botocore.exceptions.NoCredentialsError, botocore.exceptions.PartialCredentialsError) as error:
+            raise SQSDenied(
+                f"{operation} failed: {error}",
+                operation=operation,
+                code="NoCredentials",
+                hint="configure AWS credentials, or use the local SQS with --local",
+            ) from error
+        except botocore.exceptions.BotoCoreError as error:
+            raise SQSUnavailable(
+                f"{operation} failed: {error}", operation=operation, code=type(error).__name__, transient=True
+            ) from error
+        except Exception as error:  # whatever a proxy, a TLS library or a user's hook on botocore raises
+            raise SQSUnavailable(
+                f"{operation} failed: {type(error).__name__}: {error}",
+                operation=operation,
+                code=type(error).__name__,
+                transient=True,
+            ) from error
+
+
+Work = Callable[[], None]
+
+
+class BotoTransport:
+    """`api.SQS` over a `BotoClient`, by threads that are fixed from the start.
+
+    Args:
+        client: what makes the calls.
+        loop: the engine's loop, on which all methods are called and all futures live.
+        spawn: starts one thread with (name, body); called `threads` times, here.
+        threads: one for each open poll, and two so that deletes and extensions never wait behind polls.
+    """
+
+    def __init__(
+        self,
+        client: BotoClient,
+        loop: asyncio.AbstractEventLoop,
+        spawn: Callable[[str, Callable[[], None]], object],
+        threads: int,
+    ) -> None:
+        self._client = client
+        self._loop = loop
+        self._work: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        self._threads = threads
+        for number in range(1, threads + 1):
+            spawn(f"hadoken-sqs-{number}", self._run)
+
+    def receive(self, request: Receive) -> asyncio.Future[Received]:
+        """See `api.SQS.receive`."""
+        return self._submit(self._client.receive, request)
+
+    def delete_batch(self, request: DeleteBatch) -> asyncio.Future[BatchAnswer]:
+        """See `api.SQS.delete_batch`."""
+        return self._submit(self._client.delete_batch, request)
+
+    def change_visibility_batch(self, request: ChangeVisibilityBatch) -> asyncio.Future[BatchAnswer]:
+        """See `api.SQS.change_visibility_batch`."""
+        return self._submit(self._client.change_visibility_batch, request)
+
+    def send_batch(self, request: SendBatch) -> asyncio.Future[SentBatch]:
+        """See `api.SQS.send_batch`."""
+        return self._submit(self._client.send_batch, request)
+
+    def queue_url(self, name: str) -> asyncio.Future[str]:
+        """See `api.SQS.queue_url`."""
+        return self._submit(self._client.queue_url, name)
+
+    def queue_attributes(self, queue_url: str) -> asyncio.Future[Mapping[str, str]]:
+        """See `api.SQS.queue_attributes`."""
+        return self._submit(self._client.queue_attributes, queue_url)
+
+    def close(self) -> None:
+        """Let every thread end after the call it is in."""
+        for _ in range(self._threads):
+            self._work.put(None)
+
+    def _submit(self, call: Callable[[Any], T], argument: object) -> asyncio.Future[T]:
+        future: asyncio.Future[T] = self._loop.create_future()
+
+        def work() -> None:
+            try:
+                answer = call(argument)
+            except SQSError as error:
+                self._reply(_fail, future, error.with_traceback(None))
+            else:
+                self._reply(_succeed, future, answer)
+
+        self._work.put(work)
+        return future
+
+    def _reply(self, settle: Callable[[asyncio.Future[T], Any], None], future: asyncio.Future[T], value: object) -> None:
+        try:
+            self._loop.call_soon_threadsafe(settle, future, value)
+        except RuntimeError:  # the loop was closed at the stop deadline: nobody waits for this answer any more
+            log.debug("an answer of SQS came after the engine had ended")
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
+            work()
+            del work
+
+
+def _succeed(future: asyncio.Future[T], answer: T) -> None:
+    if not future.done():
+        future.set_result(answer)
+
+
+def _fail(future: asyncio.Future[Any], error: SQSError) -> None:
+    if not future.done():
+        future.set_exception(error)
+
+
+def _translated(operation: str, error: botocore.exceptions.ClientError) -> SQSError:
+    facts: Mapping[str, Any] = error.response.get("Error", {})
+    metadata: Mapping[str, Any] = error.response.get("ResponseMetadata", {})
+    return sqs_error(
+        operation,
+        str(facts.get("QueryErrorCode") or facts.get("Code") or ""),
+        str(facts.get("Message") or ""),
+        status=int(metadata.get("HTTPStatusCode") or 400),
+        request_id=str(metadata.get("RequestId") or ""),
+    )
+
+
+def _message(one: Answer) -> ReceivedMessage:
+    attributes = one.get("MessageAttributes")
+    return ReceivedMessage(
+        one["MessageId"],
+        one["ReceiptHandle"],
+        one.get("Body", ""),
+        one.get("Attributes") or {},
+        {name: _attribute(value) for name, value in attributes.items()} if attributes else {},
+    )
+
+
+def _attribute(value: Answer) -> Attribute:
+    return Attribute(value["DataType"], value.get("StringValue"), value.get("BinaryValue"))
+
+
+def _entry(entry: SendEntry) -> Answer:
+    fields: Answer = {"MessageBody": entry.body}
+    if entry.attributes:
+        fields["MessageAttributes"] = {
+            name: {"DataType": value.type}
+            | ({"StringValue": value.text} if value.text is not None else {"BinaryValue": value.data})
+            for name, value in entry.attributes.items()
+        }
+    if entry.delay is not None:
+        fields["DelaySeconds"] = entry.delay
+    if entry.message_group_id is not None:
+        fields["MessageGroupId"] = entry.message_group_id
+    if entry.deduplication_id is not None:
+        fields["MessageDeduplicationId"] = entry.deduplication_id
+    return fields
+
+
+def _failed(answer: Answer) -> Mapping[int, EntryFailure]:
+    failed = answer.get("Failed")
+    if not failed:
+        return {}
+    return {
+        int(one["Id"]): EntryFailure(str(one.get("Code", "")), str(one.get("Message", "")), bool(one.get("SenderFault")))
+        for one in failed
+    }
+
+
+@lru_cache(maxsize=4)
+def _seconds(date: str) -> float | None:
+    """An HTTP date in seconds since 1970; answers of the same second share one parse."""
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except (TypeError, ValueError):
+        return None
+
+
