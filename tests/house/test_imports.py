@@ -1,0 +1,73 @@
+"""Nothing happens at import, and heavy or foreign modules stay out until they are used.
+
+Each import is looked at in a fresh process: this one has imported everything already.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from tests.house import source
+from tests.support.processes import Child
+
+Start = Callable[..., Child]
+
+# Imports modules, then says what that did.
+LOOK = """
+import importlib, json, os, sys, threading
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+links = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
+kinds = [os.readlink(link) for link in links if os.path.lexists(link)]
+print(json.dumps({
+    "modules": sorted(sys.modules),
+    "threads": len(os.listdir("/proc/self/task")),
+    "sockets": [kind for kind in kinds if kind.startswith("socket:") or "eventpoll" in kind],
+    "foreign": sorted({name.partition(".")[0] for name in sys.modules if not name.startswith("_sysconfigdata")} - sys.stdlib_module_names - set(BEFORE)),
+}))
+"""
+BEFORE = "import sys; BEFORE = {name.partition('.')[0] for name in sys.modules}\n"
+# The doors to botocore and to the terminal; everything else must do without until it is used.
+TERMINAL = ("hadoken.cli", "hadoken.__main__", "hadoken.sqs.boto", "hadoken.contrib")
+
+
+def look(start: Start, *names: str) -> dict[str, list[str]]:
+    """Import modules in a fresh process and say what that loaded and left open."""
+    child = start([sys.executable, "-c", BEFORE + LOOK, *names])
+    assert child.wait() == 0, child.lines
+    seen: dict[str, list[str]] = json.loads(child.out[-1])
+    return seen
+
+
+@pytest.fixture(scope="module")
+def quiet_modules() -> list[str]:
+    """Every module of the package that must load neither botocore nor click nor rich."""
+    names = [source.module_name(path) for path in source.modules()]
+    return [name for name in names if not name.startswith(TERMINAL)]
+
+
+def test_import_starts_and_opens_nothing(start_process: Start, quiet_modules: list[str]) -> None:
+    """Importing all of the package starts no thread, opens no socket and loads neither botocore nor click nor rich."""
+    seen = look(start_process, *quiet_modules)
+    assert seen["threads"] == 1
+    assert seen["sockets"] == []
+    assert not {"botocore", "boto3", "click", "rich"} & set(seen["foreign"])
+
+
+def test_the_front_door_is_light(start_process: Start) -> None:
+    """`import hadoken` alone loads no module of a third party."""
+    assert set(look(start_process, "hadoken")["foreign"]) <= {"hadoken"}
+
+
+def test_threads_need_the_standard_library_only(start_process: Start) -> None:
+    """`hadoken.threads` can be used on any program: all of it loads with the standard library alone."""
+    names = [
+        source.module_name(path) for path in source.modules() if source.shown(path).startswith("src/hadoken/threads")
+    ]
+    seen = look(start_process, *names)
+    assert set(seen["foreign"]) <= {"hadoken"}
+    assert seen["threads"] == 1
