@@ -1,5 +1,7 @@
 """hadoken: Amazon SQS messages, pools of handler threads, and a thread count that never changes."""
 
+# The front door names every room, for type checkers only: no cycle at run time.
+# pyright: reportImportCycles=false
 from __future__ import annotations
 
 import importlib
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from hadoken.sqs.connection import Connection
     from hadoken.worker.worker import Worker, run
 
-# Where each name lives. Loaded at the first use, so that declaring an app loads neither the engine nor botocore (PEP 562).
+# Where each name lives. Loaded at first use, so that declaring an app loads neither the engine nor botocore (PEP 562).
 _HOMES: Final = {
     "app": ("App", "Handlers"),
     "codec": ("Codec",),

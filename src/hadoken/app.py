@@ -8,14 +8,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Any, Concatenate, Never, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, Final, Never, ParamSpec, Protocol, TypeVar
 
 from hadoken import signature
 from hadoken.codec import Codec, type_name
-from hadoken.errors import ConfigurationError, DuplicateHandler, InvalidHandler, InvalidOption
+from hadoken.errors import ConfigurationError, DuplicateHandler, InvalidHandler
 from hadoken.events import ErrorHook, ErrorHooks, name_of
 from hadoken.handler import Handler
-from hadoken.options import DEFAULT_POOL, HandlerOptions, NonRetryable, PoolOptions
+from hadoken.options import DEFAULT_POOL, HandlerOptions, NonRetryable, PoolOptions, text
 from hadoken.outcome import Outcome
 from hadoken.queue import UNSET, Queue, Unset, given_options
 from hadoken.retry import Retries
@@ -26,6 +26,8 @@ P = ParamSpec("P")
 R = TypeVar("R", bound=Outcome | None)
 H = TypeVar("H", bound=ErrorHook)
 AnyHandler = Handler[Any, ..., Any]
+
+_NAME: Final = text(r"[ -~]{1,64}", "1..64 printable characters")
 
 
 class Shorthand(Protocol):
@@ -46,15 +48,16 @@ class Handlers:
     Attributes:
         sender: sends for the queues declared here; the app's own once they are included.
         error_hooks: told of failures of the handlers declared here, before the app's.
+        own_queues: what was declared here, by name; likewise own_handlers (by queue) and own_pools.
     """
 
     def __init__(self, *, defaults: HandlerOptions | None = None, on_error: Iterable[ErrorHook] = ()) -> None:
         self.sender = Sender()
         self.error_hooks = ErrorHooks()
+        self.own_queues: dict[str, Queue[Any]] = {}
+        self.own_handlers: dict[str, AnyHandler] = {}
+        self.own_pools: dict[str, PoolOptions] = {}
         self._defaults = defaults
-        self._queues: dict[str, Queue[Any]] = {}
-        self._handlers: dict[str, AnyHandler] = {}
-        self._pools: dict[str, PoolOptions] = {}
         self._app: App | None = None
         for hook in on_error:
             self.error_hooks.add(hook)
@@ -73,10 +76,9 @@ class Handlers:
             ConfigurationError: the queue was declared with another type.
         """
         queue = Queue(name, body, owner=self, codec=codec)
-        known = next((each._queues[name] for each in self._family() if name in each._queues), None)
-        if known is not None:
-            _refuse_other_contract(known, queue)
-        return self._queues.setdefault(name, queue)
+        if name in self.queues:
+            _refuse_other_contract(self.queues[name], queue)
+        return self.own_queues.setdefault(name, queue)
 
     def handler(
         self,
@@ -84,10 +86,10 @@ class Handlers:
         /,
         *,
         pool: str | Unset = UNSET,
-        retry: Retries | None | Unset = UNSET,
+        retry: Retries | Unset | None = UNSET,
         non_retryable: NonRetryable | type[BaseException] | Unset = UNSET,
-        time_limit: float | timedelta | None | Unset = UNSET,
-        visibility_timeout: float | timedelta | None | Unset = UNSET,
+        time_limit: float | timedelta | Unset | None = UNSET,
+        visibility_timeout: float | timedelta | Unset | None = UNSET,
         hold_limit: float | timedelta | Unset = UNSET,
         **unknown: Never,
     ) -> Shorthand:
@@ -100,8 +102,7 @@ class Handlers:
             InvalidOption: an option does not exist or cannot have this value.
             DuplicateHandler: the queue has a handler.
         """
-        if not isinstance(queue, str):
-            raise InvalidHandler("app.handler needs the name of a queue", hint='write @app.handler("orders")')
+        _refuse_bare(queue)
         given = given_options(
             unknown,
             pool=pool,
@@ -113,7 +114,7 @@ class Handlers:
         )
 
         def declare(function: Callable[Concatenate[B, P], R], /) -> Handler[B, P, R]:
-            known = self._queues.get(queue)
+            known = self.own_queues.get(queue)
             return self.bind(known or self.queue(queue, _body_of(function)), function, given)
 
         return declare
@@ -131,9 +132,8 @@ class Handlers:
             ConfigurationError: the pool was declared before.
         """
         options = PoolOptions(name=name, concurrency=concurrency, queues=queues or {})
-        if any(name in each._pools for each in self._family()):
-            raise ConfigurationError(f"pool {name} is declared twice")
-        self._pools[name] = options
+        _refuse_second_pool(self.declared_pools, name)
+        self.own_pools[name] = options
         return options
 
     def on_error(self, hook: H) -> H:
@@ -148,36 +148,49 @@ class Handlers:
         return self.error_hooks.add(hook)
 
     def bind(
-        self, queue: Queue[B], function: Callable[Concatenate[B, P], R], given: Mapping[str, object]
+        self, queue: Queue[B], function: Callable[Concatenate[B, P], R], given: Mapping[str, Any]
     ) -> Handler[B, P, R]:
         """Make and keep the handler of a queue declared here; what `Queue.handler` and `handler` come down to.
 
         Raises:
             InvalidHandler, InvalidOption, DuplicateHandler: see `handler`.
         """
-        self._refuse_second(queue.name, name_of(function))
-        defaults = self._defaults or (self._app and self._app.defaults) or HandlerOptions()
+        _refuse_second_handler(self.handlers, queue.name, name_of(function))
         handler = Handler(
             function,
             queue_name=queue.name,
             bodies=queue.bodies,
             given=given,
-            defaults=defaults,
+            defaults=self._inherited(),
             hooks=self.error_hooks,
         )
-        self._handlers[queue.name] = handler
+        self.own_handlers[queue.name] = handler
         return handler
+
+    @property
+    def queues(self) -> Mapping[str, Queue[Any]]:
+        """All declared queues by name, those without a handler too; with those of the app once included."""
+        family = reversed(self._family())
+        return MappingProxyType({name: queue for each in family for name, queue in each.own_queues.items()})
+
+    @property
+    def handlers(self) -> Mapping[str, AnyHandler]:
+        """All handlers by the name of their queue, in the order of declaration; with those of the app once included."""
+        return MappingProxyType({name: found for each in self._family() for name, found in each.own_handlers.items()})
+
+    @property
+    def declared_pools(self) -> Mapping[str, PoolOptions]:
+        """The pools that were declared, by name; with those of the app once included."""
+        return MappingProxyType({name: pool for each in self._family() for name, pool in each.own_pools.items()})
 
     def _family(self) -> tuple[Handlers, ...]:
         """All declarations that end up in one app, the app first."""
         return (self,) if self._app is None else (self._app, *self._app.included)
 
-    def _refuse_second(self, queue: str, name: str) -> None:
-        for each in self._family():
-            if queue in each._handlers:
-                raise DuplicateHandler(
-                    f"queue {queue} has two handlers: {each._handlers[queue].name} and {name}", hint="one handler a queue"
-                )
+    def _inherited(self) -> HandlerOptions:
+        if self._defaults is not None:
+            return self._defaults
+        return HandlerOptions() if self._app is None else self._app.defaults
 
     def join(self, app: App) -> None:
         """Become part of an app; what `App.include` comes down to.
@@ -187,17 +200,16 @@ class Handlers:
         """
         if self._app is not None:
             raise ConfigurationError(f"these handlers are included in app {self._app.name} already")
-        for name, queue in self._queues.items():
+        for name, queue in self.own_queues.items():
             if name in app.queues:
                 _refuse_other_contract(app.queues[name], queue)
-        for handler in self._handlers.values():
-            app._refuse_second(handler.queue_name, handler.name)
-        if twice := self._pools.keys() & app.declared_pools.keys():
-            raise ConfigurationError(f"pool {min(twice)} is declared twice")
+        for handler in self.own_handlers.values():
+            _refuse_second_handler(app.handlers, handler.queue_name, handler.name)
+        for name in self.own_pools:
+            _refuse_second_pool(app.declared_pools, name)
         self._app, self.sender, self.error_hooks.parent = app, app.sender, app.error_hooks
-        if self._defaults is None:
-            for handler in self._handlers.values():
-                handler.apply_defaults(app.defaults)
+        for handler in self.own_handlers.values():
+            handler.apply_defaults(self._inherited())
 
 
 class App(Handlers):
@@ -217,11 +229,10 @@ class App(Handlers):
     def __init__(
         self, name: str, *, defaults: HandlerOptions | None = None, on_error: Iterable[ErrorHook] = ()
     ) -> None:
-        if not isinstance(name, str) or not 0 < len(name) <= 64 or not name.isprintable():
-            raise InvalidOption(f"app name is {name!r}; it is 1..64 printable characters")
+        _NAME("app name", name)
         super().__init__(defaults=defaults, on_error=on_error)
         self.name = name
-        self.defaults = defaults or HandlerOptions()
+        self.defaults = HandlerOptions() if defaults is None else defaults
         self.included: tuple[Handlers, ...] = ()
         self._app = self
 
@@ -241,21 +252,6 @@ class App(Handlers):
     def connect(self, door: Door) -> None:
         """Send by this connection from now on; without it the usual AWS settings are taken at the first send."""
         self.sender.connect(door)
-
-    @property
-    def queues(self) -> Mapping[str, Queue[Any]]:
-        """All declared queues by name, those without a handler too."""
-        return MappingProxyType({name: queue for each in reversed(self._family()) for name, queue in each._queues.items()})
-
-    @property
-    def handlers(self) -> Mapping[str, AnyHandler]:
-        """All handlers by the name of their queue, in the order of declaration."""
-        return MappingProxyType({name: found for each in self._family() for name, found in each._handlers.items()})
-
-    @property
-    def declared_pools(self) -> Mapping[str, PoolOptions]:
-        """The pools that were declared."""
-        return MappingProxyType({name: pool for each in self._family() for name, pool in each._pools.items()})
 
     @property
     def pools(self) -> Mapping[str, PoolOptions]:
@@ -299,7 +295,8 @@ class App(Handlers):
                 yield f"queue {queue} is listed by {times} pools"
             if queue not in handlers:
                 near = difflib.get_close_matches(queue, handlers, n=1)
-                yield f"a pool lists queue {queue}, which has no handler" + (f"; did you mean {near[0]}?" if near else "")
+                meant = f"; did you mean {near[0]}?" if near else ""
+                yield f"a pool lists queue {queue}, which has no handler{meant}"
 
     def _addresses_wrong(self, environ: Mapping[str, str]) -> Iterator[str]:
         seen: dict[str, str] = {}
@@ -308,6 +305,23 @@ class App(Handlers):
             if address in seen:
                 yield f"queues {seen[address]} and {name} are both {address}"
             seen[address] = name
+
+
+def _refuse_bare(queue: object) -> None:
+    if not isinstance(queue, str):
+        raise InvalidHandler("app.handler needs the name of a queue", hint='write @app.handler("orders")')
+
+
+def _refuse_second_handler(handlers: Mapping[str, AnyHandler], queue: str, name: str) -> None:
+    if queue in handlers:
+        raise DuplicateHandler(
+            f"queue {queue} has two handlers: {handlers[queue].name} and {name}", hint="one handler a queue"
+        )
+
+
+def _refuse_second_pool(pools: Mapping[str, PoolOptions], name: str) -> None:
+    if name in pools:
+        raise ConfigurationError(f"pool {name} is declared twice")
 
 
 def _no_pool(handler: AnyHandler, pools: Mapping[str, PoolOptions]) -> str:

@@ -1,7 +1,7 @@
 """Bodies on the wire: text in SQS, typed values in handlers.
 
-`str` goes as it is, `bytes` as base64, everything else as JSON by msgspec: dict, list, dataclass, TypedDict, msgspec.Struct
-and what these hold. A body type that needs another form brings its own `Codec`.
+`str` goes as it is, `bytes` as base64, everything else as JSON by msgspec: dict, list, dataclass, TypedDict,
+msgspec.Struct and what these hold. A body type that needs another form brings its own `Codec`.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class Codec(Protocol[B]):
     Thread: both are called in many threads at once.
     """
 
-    def encode(self, value: B) -> str:
+    def encode(self, value: B, /) -> str:
         """The text to send for a body."""
         ...
 
-    def decode(self, text: str) -> B:
+    def decode(self, text: str, /) -> B:
         """The body that a received text holds."""
         ...
 
@@ -39,13 +39,13 @@ class Codec(Protocol[B]):
 class Text:
     """A body of type str is its own text."""
 
-    def encode(self, value: str) -> str:
+    def encode(self, value: object, /) -> str:
         """The text itself."""
         if not isinstance(value, str):
             raise EncodeError(f"body is {type(value).__name__}; this queue takes str")
         return value
 
-    def decode(self, text: str) -> str:
+    def decode(self, text: str, /) -> str:
         """The text itself."""
         return text
 
@@ -53,13 +53,13 @@ class Text:
 class Base64:
     """A body of type bytes travels as base64: SQS takes text only."""
 
-    def encode(self, value: bytes) -> str:
+    def encode(self, value: object, /) -> str:
         """Base64 of the bytes, without line breaks."""
         if not isinstance(value, (bytes, bytearray, memoryview)):
             raise EncodeError(f"body is {type(value).__name__}; this queue takes bytes")
         return base64.b64encode(value).decode("ascii")
 
-    def decode(self, text: str) -> bytes:
+    def decode(self, text: str, /) -> bytes:
         """The bytes; anything but clean base64 is an error."""
         return base64.b64decode(text, validate=True)
 
@@ -77,7 +77,7 @@ class Json(Generic[B]):
         self._class = _plain_class(body)
         self.decode = self._decoder.decode  # one call less on the path of every message
 
-    def encode(self, value: B) -> str:
+    def encode(self, value: B, /) -> str:
         """JSON text of the body."""
         if not isinstance(value, self._class):
             raise EncodeError(f"body is {type(value).__name__}; this queue takes {self._name}")

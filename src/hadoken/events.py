@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from hadoken.errors import InvalidHandler
 from hadoken.failure import describe, forget
@@ -16,6 +16,7 @@ _log = logging.getLogger("hadoken.events")
 # (what went wrong, logical name of the queue, the message). A body that did not decode is there as text.
 ErrorHook = Callable[[BaseException, str, Message[Any]], object]
 H = TypeVar("H", bound=ErrorHook)
+_HINT: Final = "write def hook(error, queue, message)"
 
 
 def name_of(function: object) -> str:
@@ -44,14 +45,7 @@ class ErrorHooks:
         Raises:
             InvalidHandler: it cannot be called with three arguments, or is async.
         """
-        if not callable(hook) or inspect.iscoroutinefunction(hook):
-            raise InvalidHandler(f"error hook {hook!r} is not a plain function", hint="write def hook(error, queue, message)")
-        try:
-            inspect.signature(hook).bind(None, None, None)
-        except TypeError as exc:
-            raise InvalidHandler(
-                f"error hook {hook!r} cannot be called: {exc}", hint="write def hook(error, queue, message)"
-            ) from exc
+        _refuse_unusable(hook)
         self._hooks = (*self._hooks, hook)
         return hook
 
@@ -65,7 +59,16 @@ class ErrorHooks:
                 hook(error, queue, message)
             except BaseException as failure:  # noqa: BLE001 -- user code: whatever it raises must not change the outcome
                 # As text: a log record that kept the exception would keep the message with it.
-                _log.error("error hook %s raised\n%s", name_of(hook), describe(failure))  # noqa: TRY400
+                _log.error("error hook %s raised\n%s", name_of(hook), describe(failure))
                 forget(failure)
         if self.parent is not None:
             self.parent.report(error, queue, message)
+
+
+def _refuse_unusable(hook: object) -> None:
+    if not callable(hook) or inspect.iscoroutinefunction(hook):
+        raise InvalidHandler(f"error hook {hook!r} is not a plain function", hint=_HINT)
+    try:
+        inspect.signature(hook).bind(None, None, None)
+    except TypeError as exc:
+        raise InvalidHandler(f"error hook {name_of(hook)} cannot be called: {exc}", hint=_HINT) from exc

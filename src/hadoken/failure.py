@@ -1,8 +1,8 @@
 """An exception of user code, from its report to its end.
 
-Its traceback holds frames, and these hold the message, its body and whatever the handler had in hand; a frame that has the
-exception in a local makes a cycle, which lives until the garbage collector comes by. So a failure is written down as text
-once, and then its frames are emptied (I8).
+Its traceback holds frames, and these hold the message, its body and whatever the handler had in hand; a frame that has
+the exception in a local makes a cycle, which lives until the garbage collector comes by. So a failure is written down
+as text once, and then its frames are emptied (I8).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def describe(error: BaseException) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """One line that says what failed: class and words, at most 1,024 characters, all of which SQS takes. Never raises."""
+    """What failed: class and words, at most 1,024 characters, all of which SQS takes. Never raises."""
     try:
         words = str(error)
     except Exception:  # noqa: BLE001 -- __str__ is user code

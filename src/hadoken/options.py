@@ -1,27 +1,25 @@
 """Every option: its type, default, range and meaning, in one place.
 
-From a field come the check at declaration, the text of the error and the table in the documentation. Public functions take
-the same options as explicit keywords, so that type checkers see a misspelt one; at run time it is an `InvalidOption` that
-names the nearest.
+From a field come the check at declaration, the text of the error and the table in the documentation. Public functions
+take the same options as explicit keywords, so that type checkers see a misspelt one; at run time it is an
+`InvalidOption` that names the nearest.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-import functools
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, cast
 
 from hadoken import limits
 from hadoken.errors import InvalidOption
 from hadoken.retry import RetryPolicy, policy_of, seconds_of
 
-O = TypeVar("O")  # noqa: E741 -- an options class
 Check = Callable[[str, Any], Any]
 NonRetryable = tuple[type[BaseException], ...] | Callable[[BaseException], bool]
 
@@ -44,21 +42,29 @@ class Rule:
     check: Check
 
 
-def checked(cls: type[O]) -> type[O]:
-    """Make an options class refuse unknown names and run each field's check when it is built."""
-    plain: Callable[..., None] = cls.__init__
-    names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type] -- only used on dataclasses
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Base of the options classes: refuses unknown names, and runs each field's check when it is built."""
 
-    @functools.wraps(plain)
-    def init(self: object, *args: object, **given: object) -> None:
-        refuse_unknown(cls.__name__, given, names)
-        plain(self, *args, **given)
-        for field in dataclasses.fields(self):  # type: ignore[arg-type] -- as above
+    def __new__(cls, *_args: object, **given: object) -> Self:
+        """Look at the names first: Python's own TypeError for an unknown one would not name the nearest.
+
+        Raises:
+            InvalidOption: a name is unknown.
+        """
+        refuse_unknown(cls.__name__, given, [field.name for field in dataclasses.fields(cls)])
+        # Not `super()`: with slots the class is built anew and `super()` would still mean the old one.
+        return object.__new__(cls)
+
+    def __post_init__(self) -> None:
+        """Replace each value by what its check makes of it.
+
+        Raises:
+            InvalidOption: a value cannot be.
+        """
+        for field in dataclasses.fields(self):
             rule: Rule = field.metadata["rule"]
             object.__setattr__(self, field.name, rule.check(field.name, getattr(self, field.name)))
-
-    cls.__init__ = init  # type: ignore[method-assign] -- the class keeps the signature its fields give it
-    return cls
 
 
 def refuse_unknown(where: str, given: Collection[str], allowed: Collection[str]) -> None:
@@ -74,10 +80,10 @@ def refuse_unknown(where: str, given: Collection[str], allowed: Collection[str])
             raise InvalidOption(f"{where} has no option {name}; it has {', '.join(allowed)}", hint=hint)
 
 
-def table(cls: type[object]) -> str:
+def table(cls: type[Options]) -> str:
     """The documentation's table of an options class, as Markdown."""
     lines = ["| option | default | allowed | meaning |", "|---|---|---|---|"]
-    for field in dataclasses.fields(cls):  # type: ignore[arg-type] -- only used on dataclasses
+    for field in dataclasses.fields(cls):
         rule: Rule = field.metadata["rule"]
         lines.append(f"| `{field.name}` | {_shown(field)} | {rule.allowed} | {rule.doc} |")
     return "\n".join(lines)
@@ -98,6 +104,8 @@ def number(low: float, high: float, *, says: str, unit: str = "", whole: bool = 
     """A check for numbers in low..high; durations may be timedeltas where the unit is seconds.
 
     Args:
+        low: the least allowed.
+        high: the most allowed.
         says: who sets the bound, for the error: "SQS allows".
         unit: " s" for durations, "" for counts.
         whole: whether fractions are refused.
@@ -140,7 +148,7 @@ def _visibility(name: str, value: object) -> object:
     return seconds
 
 
-def _retry(name: str, value: object) -> RetryPolicy | None:  # noqa: ARG001 -- a Check
+def _retry(_name: str, value: object) -> RetryPolicy | None:
     return None if value is None else policy_of(value)
 
 
@@ -151,8 +159,8 @@ def _non_retryable(name: str, value: object) -> NonRetryable:
         if all(isinstance(each, type) and issubclass(each, BaseException) for each in value):
             return tuple(value)
     elif callable(value) and not isinstance(value, type):
-        return value
-    raise InvalidOption(f"{name} is {value!r}; it is exception classes, or a function of the exception that returns a bool")
+        return cast("Callable[[BaseException], bool]", value)
+    raise InvalidOption(f"{name} is {value!r}; it is exception classes, or a function of the exception")
 
 
 def _weights(name: str, value: object) -> Mapping[str, int]:
@@ -182,7 +190,8 @@ def check_queue_name(name: object) -> str:
         return name
     hint = "declare a plain name and map it by HADOKEN_QUEUES__<NAME>" if ":" in str(name) else ""
     raise InvalidOption(
-        f"queue name {name!r}: SQS allows 1..80 letters, digits, - and _, and .fifo at the end of a FIFO queue", hint=hint
+        f"queue name {name!r}: SQS allows 1..80 letters, digits, - and _, and .fifo at the end of a FIFO queue",
+        hint=hint,
     )
 
 
@@ -191,19 +200,18 @@ _THREADS: Final = number(1, 1_000, says="hadoken allows", whole=True)
 _STOP: Final = number(0, limits.VISIBILITY_TOTAL, says="hadoken allows", unit=" s")
 
 
-@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HandlerOptions:
+class HandlerOptions(Options):
     """How one handler is run. Durations are seconds; a timedelta is taken too and kept as seconds."""
 
     pool: str = option("The pool whose threads run the handler.", "name of a pool", _POOL, default=DEFAULT_POOL)
-    retry: RetryPolicy | None = option(
+    retry: RetryPolicy | None = option(  # noqa: RUF009 -- a dataclasses.field
         "How long a failed message waits; None is `exponential(5, max=900)`.",
         "`fixed()`, `exponential()`, list of seconds, function of the attempt, None",
         _retry,
         default=None,
     )
-    non_retryable: NonRetryable = option(
+    non_retryable: NonRetryable = option(  # noqa: RUF009 -- likewise
         "Exceptions that no retry can mend: the message goes to the dead-letter queue at once.",
         "exception classes, or a function of the exception",
         _non_retryable,
@@ -229,9 +237,8 @@ class HandlerOptions:
     )
 
 
-@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PoolOptions:
+class PoolOptions(Options):
     """A pool: handler threads that serve some queues."""
 
     name: str = option("The pool's name; its threads carry it.", "1..32 letters, digits, `-`, `_`", _POOL)
@@ -244,9 +251,8 @@ class PoolOptions:
     )
 
 
-@checked
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerOptions:
+class WorkerOptions(Options):
     """How a worker is run."""
 
     concurrency: int | None = option(
@@ -255,7 +261,9 @@ class WorkerOptions:
         number(1, 1_000, says="hadoken allows", whole=True, none=True),
         default=None,
     )
-    queues: tuple[str, ...] | None = option("Only these queues are served; None serves all.", "queue names, None", _names, default=None)
+    queues: tuple[str, ...] | None = option(
+        "Only these queues are served; None serves all.", "queue names, None", _names, default=None
+    )
     drain_timeout: float = option(
         "Seconds from the signal within which running handlers may finish.", "0..43200 s", _STOP, default=25
     )
@@ -283,5 +291,3 @@ class WorkerOptions:
         _THREADS,
         default=64,
     )
-
-

@@ -12,7 +12,6 @@ from typing import Final, Generic, TypeVar
 from hadoken import limits
 from hadoken.codec import check_text
 from hadoken.errors import EncodeError, InvalidOption
-from hadoken.retry import seconds_of
 from hadoken.sqs.api import Attribute, SendEntry
 
 B = TypeVar("B")
@@ -51,7 +50,9 @@ def entry_of(item: Outgoing[object], text: str, *, fifo: bool) -> SendEntry:
     """
     attributes = {name: _attribute(name, value) for name, value in item.attributes.items()} if item.attributes else {}
     if len(attributes) > limits.ATTRIBUTES:
-        raise EncodeError(f"message has {len(attributes)} attributes; SQS allows {limits.ATTRIBUTES} (limits.ATTRIBUTES)")
+        raise EncodeError(
+            f"message has {len(attributes)} attributes; SQS allows {limits.ATTRIBUTES} (limits.ATTRIBUTES)"
+        )
     _check_token("message_group_id", item.message_group_id)
     _check_token("deduplication_id", item.deduplication_id)
     entry = SendEntry(
@@ -77,11 +78,11 @@ def entry_bytes(entry: SendEntry) -> int:
     return size
 
 
-def _delay(delay: float | timedelta | None, *, fifo: bool) -> int | None:
+def _delay(delay: object, *, fifo: bool) -> int | None:
     """Whole seconds, rounded up: a message is never there earlier than asked."""
     if delay is None:
         return None
-    seconds = seconds_of(delay)
+    seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
     low, high = limits.DELAY
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         raise InvalidOption(f"delay is {delay!r}; it is seconds or a timedelta")
@@ -100,12 +101,16 @@ def _delay(delay: float | timedelta | None, *, fifo: bool) -> int | None:
 
 def _check_token(name: str, value: object) -> None:
     if value is not None and not (isinstance(value, str) and limits.TOKEN.fullmatch(value)):
-        raise InvalidOption(f"{name} is {value!r}; SQS allows 1..128 letters, digits and punctuation, no space (limits.TOKEN)")
+        raise InvalidOption(
+            f"{name} is {value!r}; SQS allows 1..128 letters, digits and punctuation, no space (limits.TOKEN)"
+        )
 
 
 def _deduplication_id(item: Outgoing[object], *, fifo: bool) -> str | None:
     if fifo and item.message_group_id is None:
-        raise InvalidOption("message_group_id is missing; a FIFO queue orders messages by it", hint="one id per order you need")
+        raise InvalidOption(
+            "message_group_id is missing; a FIFO queue orders messages by it", hint="one id per order you need"
+        )
     if not fifo and item.deduplication_id is not None:
         raise InvalidOption("deduplication_id is given; only FIFO queues (named *.fifo) take one")
     return item.deduplication_id or (str(uuid.uuid4()) if fifo else None)
@@ -114,7 +119,8 @@ def _deduplication_id(item: Outgoing[object], *, fifo: bool) -> str | None:
 def _attribute(name: object, value: object) -> Attribute:
     if not isinstance(name, str) or not limits.ATTRIBUTE_NAME.fullmatch(name):
         raise EncodeError(
-            f"attribute name {name!r}: SQS allows 1..256 of A-Z a-z 0-9 _ - and single inner dots, not AWS. or Amazon. in front"
+            f"attribute name {name!r}: SQS allows 1..256 of A-Z a-z 0-9 _ - and single inner dots",
+            hint="AWS. and Amazon. in front are its own",
         )
     if isinstance(value, str):
         check_text(value, f"attribute {name}")

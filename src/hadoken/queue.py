@@ -6,13 +6,13 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import Any, Concatenate, Final, Generic, Never, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Concatenate, Final, Generic, ParamSpec, Protocol, TypeVar, overload
 
 import msgspec
 
 from hadoken import limits
 from hadoken.codec import Bodies, Codec
-from hadoken.errors import BodyError, InvalidHandler, InvalidOption
+from hadoken.errors import BodyError, InvalidOption
 from hadoken.handler import Handler
 from hadoken.options import HandlerOptions, NonRetryable, check_queue_name, refuse_unknown
 from hadoken.outcome import Outcome
@@ -23,7 +23,6 @@ from hadoken.sqs.address import check_address
 from hadoken.sqs.api import SendEntry
 
 B = TypeVar("B")
-B_contra = TypeVar("B_contra", contravariant=True)
 P = ParamSpec("P")
 R = TypeVar("R", bound=Outcome | None)
 
@@ -45,7 +44,7 @@ class Binds(Protocol):
 
     sender: Sender
 
-    def bind(self, queue: Queue[Any], function: Callable[..., Any], given: Mapping[str, object]) -> Handler[Any, ..., Any]:
+    def bind(self, queue: Queue[Any], function: Callable[..., Any], given: Mapping[str, Any]) -> Handler[Any, ..., Any]:
         """Make and keep the handler of a queue."""
         ...
 
@@ -89,12 +88,13 @@ class Queue(Generic[B]):
     @overload
     def handler(
         self,
+        /,
         *,
         pool: str | Unset = ...,
-        retry: Retries | None | Unset = ...,
+        retry: Retries | Unset | None = ...,
         non_retryable: NonRetryable | type[BaseException] | Unset = ...,
-        time_limit: float | timedelta | None | Unset = ...,
-        visibility_timeout: float | timedelta | None | Unset = ...,
+        time_limit: float | timedelta | Unset | None = ...,
+        visibility_timeout: float | timedelta | Unset | None = ...,
         hold_limit: float | timedelta | Unset = ...,
     ) -> Decorator[B]: ...
 
@@ -104,12 +104,12 @@ class Queue(Generic[B]):
         /,
         *,
         pool: str | Unset = UNSET,
-        retry: Retries | None | Unset = UNSET,
+        retry: Retries | Unset | None = UNSET,
         non_retryable: NonRetryable | type[BaseException] | Unset = UNSET,
-        time_limit: float | timedelta | None | Unset = UNSET,
-        visibility_timeout: float | timedelta | None | Unset = UNSET,
+        time_limit: float | timedelta | Unset | None = UNSET,
+        visibility_timeout: float | timedelta | Unset | None = UNSET,
         hold_limit: float | timedelta | Unset = UNSET,
-        **unknown: Never,
+        **unknown: object,
     ) -> Any:
         """Make a function the handler of this queue; used bare or with options.
 
@@ -189,7 +189,9 @@ class Queue(Generic[B]):
         entries = list(self._entries(items, common, fifo=limits.is_fifo(address)))
         return self._owner.sender.send_many(address, entries)
 
-    def _entries(self, items: Iterable[B | Outgoing[B]], common: Outgoing[object], *, fifo: bool) -> Iterable[SendEntry]:
+    def _entries(
+        self, items: Iterable[B | Outgoing[B]], common: Outgoing[object], *, fifo: bool
+    ) -> Iterable[SendEntry]:
         for place, item in enumerate(items):
             try:
                 yield self._entry(_completed(item, common), fifo=fifo)
@@ -213,7 +215,7 @@ def _completed(item: B | Outgoing[B], common: Outgoing[object]) -> Outgoing[Any]
     )
 
 
-def given_options(unknown: Mapping[str, object], **options: object) -> dict[str, object]:
+def given_options(unknown: Mapping[str, object], **options: Any) -> dict[str, Any]:  # noqa: ANN401 -- checked here
     """The options that were really given.
 
     Raises:
@@ -221,5 +223,5 @@ def given_options(unknown: Mapping[str, object], **options: object) -> dict[str,
     """
     refuse_unknown("handler", unknown, options)
     given = {name: value for name, value in options.items() if value is not UNSET}
-    HandlerOptions(**given)  # type: ignore[arg-type] -- built for its checks: the error belongs to the decorator's line
+    HandlerOptions(**given)  # built for its checks: the error belongs to the decorator's line
     return given

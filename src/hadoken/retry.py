@@ -1,7 +1,7 @@
 """How long a failed message waits before its next try.
 
-A policy is any object with `delay(attempt)`. `fixed` and `exponential` make the usual ones; a list of seconds (the last one
-repeats) and a plain function of the attempt are accepted wherever a policy is.
+A policy is any object with `delay(attempt)`. `fixed` and `exponential` make the usual ones; a list of seconds (the last
+one repeats) and a plain function of the attempt are accepted wherever a policy is.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, Protocol, cast, runtime_checkable
 
 from hadoken import limits
 from hadoken.errors import InvalidOption
@@ -28,7 +28,7 @@ _MAX_DOUBLINGS: Final = 32
 class RetryPolicy(Protocol):
     """Decides how long a message waits after its n-th failed attempt."""
 
-    def delay(self, attempt: int) -> float:
+    def delay(self, attempt: int, /) -> float:
         """Seconds to wait after attempt `attempt` (from 1) failed; >= 0. Called in handler threads, several at once."""
         ...
 
@@ -64,7 +64,7 @@ class Fixed:
 
     seconds: float
 
-    def delay(self, attempt: int) -> float:  # noqa: ARG002 -- the same for every attempt; the name belongs to RetryPolicy
+    def delay(self, _attempt: int, /) -> float:
         """Seconds to wait: always the same."""
         return self.seconds
 
@@ -81,7 +81,7 @@ class Exponential:
     jitter: bool = True
     random: Callable[[], float] = field(default=random.random, repr=False, compare=False)
 
-    def delay(self, attempt: int) -> float:
+    def delay(self, attempt: int, /) -> float:
         """Seconds to wait after attempt `attempt`: 0..max."""
         bound = min(self.max, self.first * 2.0 ** min(attempt - 1, _MAX_DOUBLINGS))
         return bound * self.random() if self.jitter else bound
@@ -93,7 +93,7 @@ class Listed:
 
     seconds: tuple[float, ...]
 
-    def delay(self, attempt: int) -> float:
+    def delay(self, attempt: int, /) -> float:
         """Seconds to wait after attempt `attempt`."""
         return self.seconds[min(attempt, len(self.seconds)) - 1]
 
@@ -104,7 +104,7 @@ class Computed:
 
     function: Callable[[int], float]
 
-    def delay(self, attempt: int) -> float:
+    def delay(self, attempt: int, /) -> float:
         """Seconds to wait after attempt `attempt`, as the function says; whoever calls this checks the number."""
         return self.function(attempt)
 
@@ -166,7 +166,7 @@ def policy_of(value: object) -> RetryPolicy:
             raise InvalidOption("retry is an empty list", hint="give at least one wait; the last one repeats")
         return Listed(tuple(_wait(f"retry[{place}]", each) for place, each in enumerate(value)))
     if callable(value) and not isinstance(value, type):
-        return Computed(value)
+        return Computed(cast("Callable[[int], float]", value))
     raise InvalidOption(
         f"retry is {value!r}; it is fixed(seconds), exponential(first), a list of seconds, or a function of the attempt"
     )

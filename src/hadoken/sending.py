@@ -1,10 +1,10 @@
 """Sending: in the calling thread, in batches, without a thread of its own.
 
 Rules of this file:
-- No lock and no background thread: safe in any thread, and after a fork (clients are kept by process id, so a child never
-  uses its parent's sockets).
-- What is retried was checked before, and is sent again unchanged: a FIFO message keeps its deduplication id, so that our own
-  retry is no second message.
+- No lock and no background thread: safe in any thread, and after a fork (clients are kept by process id, so a child
+  never uses its parent's sockets).
+- What is retried was checked before, and is sent again unchanged: a FIFO message keeps its deduplication id, so that
+  our own retry is no second message.
 """
 
 from __future__ import annotations
@@ -92,9 +92,10 @@ class Sender:
         for batch in batches(entries):
             self._send_batch(address, batch, sent, failed)
         if failed:
+            reasons = {place: str(error) for place, error in sorted(failed.items())}
             raise BatchFailed(
-                f"{len(failed)} of {len(entries)} messages for {address} were not sent; the first: {next(iter(failed.values()))}",
-                failed={place: str(error) for place, error in sorted(failed.items())},
+                f"{len(failed)} of {len(entries)} messages for {address} were not sent; {next(iter(reasons.values()))}",
+                failed=reasons,
                 operation=OPERATION,
                 hint="failed holds the reason of each by its position",
             )
@@ -132,7 +133,9 @@ class Sender:
                 sent[place] = answer.sent[position]
                 continue
             reason = answer.failed.get(position, _NO_ANSWER)
-            (again if reason.fault in _WORTH_ANOTHER else refused)[place] = sqs_error(OPERATION, reason.code, reason.message)
+            (again if reason.fault in _WORTH_ANOTHER else refused)[place] = sqs_error(
+                OPERATION, reason.code, reason.message
+            )
         return again, refused
 
     def _client(self) -> BlockingSQS:

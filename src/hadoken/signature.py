@@ -18,7 +18,7 @@ from hadoken.message import Context, Message
 Invoke = Callable[[Message[Any], Context], object]
 
 MISSING: Final = inspect.Parameter.empty
-_ALLOWED: Final = "the first parameter is the body; after it may come any of hadoken.Message and hadoken.Context, by annotation"
+_ALLOWED: Final = "the first is the body, then any of hadoken.Message and hadoken.Context, by annotation"
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -43,14 +43,14 @@ def read(function: Callable[..., object]) -> Signature:
     """
     name = name_of(function)
     _refuse_kind(function, name)
-    first, *others = inspect.signature(function).parameters.values() or [None]
-    if first is None or first.kind not in _POSITIONAL:
-        raise InvalidHandler(
-            f"handler {name} takes no body; {_ALLOWED}", hint="a wrapped function keeps its signature by functools.wraps"
-        )
+    parameters = list(inspect.signature(function).parameters.values())
+    if not parameters or parameters[0].kind not in _POSITIONAL:
+        hint = "a wrapped function keeps its signature by functools.wraps"
+        raise InvalidHandler(f"handler {name} takes no body; {_ALLOWED}", hint=hint)
     scope = _Scope(function)
-    wanted = [(each, _source(each, scope, name)) for each in others]
-    return Signature(scope.resolve(first.annotation), _invoker(function, [each for each in wanted if each[1] is not None]))
+    sources = [(each, _source(each, scope, name)) for each in parameters[1:]]
+    wanted = [(each, kind) for each, kind in sources if kind is not None]
+    return Signature(scope.resolve(parameters[0].annotation), _invoker(function, wanted))
 
 
 def _refuse_kind(function: object, name: str) -> None:
@@ -59,11 +59,11 @@ def _refuse_kind(function: object, name: str) -> None:
     plain = inspect.unwrap(function)
     called = plain if inspect.isroutine(plain) else type(plain).__call__
     if inspect.iscoroutinefunction(called):
-        raise InvalidHandler(
-            f"handler {name} is async; this version runs plain functions only", hint="write def, or call asyncio.run inside"
-        )
+        hint = "write def, or call asyncio.run inside"
+        raise InvalidHandler(f"handler {name} is async; async handlers are not there yet", hint=hint)
     if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
-        raise InvalidHandler(f"handler {name} is a generator; it would never run", hint="return an outcome instead of yielding")
+        hint = "return an outcome instead of yielding"
+        raise InvalidHandler(f"handler {name} is a generator; its body would never run", hint=hint)
 
 
 def _source(parameter: inspect.Parameter, scope: _Scope, name: str) -> type[Any] | None:
@@ -72,7 +72,7 @@ def _source(parameter: inspect.Parameter, scope: _Scope, name: str) -> type[Any]
     for kind in _members(annotation):
         plain = typing.get_origin(kind) or kind
         if plain is Message or plain is Context:
-            return plain  # type: ignore[no-any-return] -- one of the two classes
+            return Message if plain is Message else Context
     if parameter.default is not MISSING:
         return None
     shown = "no annotation" if annotation is MISSING else type_name(annotation)
@@ -81,11 +81,11 @@ def _source(parameter: inspect.Parameter, scope: _Scope, name: str) -> type[Any]
 
 def _members(annotation: object) -> tuple[object, ...]:
     """The members of a union, or the one type: `ctx: Context | None = None` keeps a handler callable without us."""
-    is_union = typing.get_origin(annotation) in {typing.Union, types.UnionType}
+    is_union = typing.get_origin(annotation) in {typing.Union, types.UnionType}  # pyright: ignore[reportDeprecated] -- `X | Y` is not all there is
     return typing.get_args(annotation) if is_union else (annotation,)
 
 
-def _invoker(function: Callable[..., object], wanted: list[tuple[inspect.Parameter, type[Any] | None]]) -> Invoke:
+def _invoker(function: Callable[..., object], wanted: list[tuple[inspect.Parameter, type[Any]]]) -> Invoke:
     """The shortest way to call the function; the usual shapes do without lists and loops."""
     places = [kind is Context for parameter, kind in wanted if parameter.kind in _POSITIONAL]
     names = [(parameter.name, kind is Context) for parameter, kind in wanted if parameter.kind not in _POSITIONAL]
@@ -115,8 +115,8 @@ class _Scope:
     def resolve(self, annotation: object) -> object:
         """The annotation as an object.
 
-        A name that exists for type checkers only is no reason to refuse a handler: Message and Context are known by their
-        names, any other text stays text.
+        A name that exists for type checkers only is no reason to refuse a handler: Message and Context are known by
+        their names, any other text stays text.
         """
         if not isinstance(annotation, str):
             return annotation
@@ -128,7 +128,7 @@ class _Scope:
     def _locals(self) -> Mapping[str, object]:
         """Names of the enclosing function while it still runs, as in a test that declares a handler in its body."""
         outer = getattr(self._function, "__qualname__", "").rpartition(".<locals>.")[0]
-        frame = sys._getframe(1) if outer else None  # noqa: SLF001 -- the documented way to look up the stack
+        frame = sys._getframe(1) if outer else None  # noqa: SLF001 -- the documented way to look up the stack  # pyright: ignore[reportPrivateUsage]
         while frame is not None:
             if frame.f_code.co_qualname == outer and frame.f_globals is self._globals:
                 return frame.f_locals

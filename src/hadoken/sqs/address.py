@@ -9,7 +9,9 @@ from hadoken import limits
 from hadoken.errors import ConfigurationError
 
 _URL: Final = re.compile(r"https?://[^\s/]+/\S+")
-_ARN: Final = re.compile(r"arn:(?P<partition>aws[a-z-]*):sqs:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):(?P<name>[^:]+)")
+_ARN: Final = re.compile(
+    r"arn:(?P<partition>aws[a-z-]*):sqs:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):(?P<name>[^:]+)"
+)
 
 # DNS suffix of each partition's SQS. Source: partitions.json of botocore 1.44.
 _SUFFIXES: Final = {
@@ -28,6 +30,7 @@ def check_address(address: str, where: str) -> str:
     """Give back a name, URL or ARN, or say that it is none.
 
     Args:
+        address: what is said to name a queue.
         where: what holds it, for the error.
 
     Raises:
