@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from hadoken.local.requests import AttributeValue  # noqa: TC001 -- msgspec resolves the annotation at run time
+from hadoken.local.requests import AttributeValue
 
 
 class Message(msgspec.Struct, rename="pascal", frozen=True, omit_defaults=True, kw_only=True, gc=False):

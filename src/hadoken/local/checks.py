@@ -21,9 +21,7 @@ E = TypeVar("E", "SendEntry", "DeleteEntry", "ChangeEntry")
 
 TRACE_HEADER: Final = "AWSTraceHeader"
 _CHARACTERS: Final = "#x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF"
-_TOKEN_RULE: Final = (
-    "can only include alphanumeric and punctuation characters. 1 to 128 in length."  # noqa: S105 -- no password
-)
+_TOKEN_RULE: Final = "can only include alphanumeric and punctuation characters. 1 to 128 in length."  # noqa: S105 -- no password
 
 
 def required(value: T | None, parameter: str) -> T:
@@ -106,9 +104,8 @@ def presence(queue: Queue, message: MessageFields) -> None:
 def values(queue: Queue, message: MessageFields) -> None:
     """Check the values of one message; in a batch a bad one fails its entry alone."""
     if size(message) > queue.settings.max_bytes:
-        raise invalid(
-            f"One or more parameters are invalid. Reason: Message must be shorter than {queue.settings.max_bytes} bytes."
-        )
+        reason = f"Message must be shorter than {queue.settings.max_bytes} bytes."
+        raise invalid(f"One or more parameters are invalid. Reason: {reason}")
     _text(message.message_body or "")
     _delay(queue, message.delay_seconds)
     token(message.message_group_id, "MessageGroupId")
@@ -147,9 +144,9 @@ def _attributes(attributes: Mapping[str, AttributeValue]) -> None:
 
 def _value(name: str, value: AttributeValue) -> None:
     kind = value.data_type or ""
-    if len(kind) > 256 or not limits.ATTRIBUTE_TYPE.fullmatch(kind):  # noqa: PLR2004 -- SQS's limit of names and types
-        prefixes = "Supported type prefixes: Binary, Number, String."
-        raise invalid(f"The type of message (user) attribute '{name}' is invalid. You must use only the following. {prefixes}")
+    if len(kind) > 256 or not limits.ATTRIBUTE_TYPE.fullmatch(kind):  # SQS's limit of names and types
+        rule = "You must use only the following supported type prefixes: Binary, Number, String."
+        raise invalid(f"The type of message (user) attribute '{name}' is invalid. {rule}")
     base = kind.partition(".")[0]
     content: str | bytes | None = value.binary_value if base == "Binary" else value.string_value
     if not content:
@@ -171,6 +168,7 @@ def _is_number(text: str) -> bool:
 def _system_attributes(attributes: Mapping[str, AttributeValue]) -> None:
     for name, value in attributes.items():
         if name != TRACE_HEADER:
-            raise invalid(f"Message system attribute name '{name}' is invalid. The only supported name is {TRACE_HEADER}.")
+            rule = f"The only supported name is {TRACE_HEADER}."
+            raise invalid(f"Message system attribute name '{name}' is invalid. {rule}")
         if value.data_type != "String" or not value.string_value:
             raise invalid(f"Message (system) attribute '{name}' must contain a non-empty value of type 'String'.")

@@ -18,8 +18,8 @@ class Deadlines(Generic[K]):
     """A heap in which every key has at most one time that counts.
 
     A change or removal leaves the old entry in the heap, to be skipped when it surfaces. Once more than half of the
-    entries are such leftovers the heap is rebuilt, so its size stays within twice the number of keys plus a constant, and
-    each operation costs O(log n) on average.
+    entries are such leftovers the heap is rebuilt, so its size stays within twice the number of keys plus a constant,
+    and each operation costs O(log n) on average.
 
     Thread: one at a time. Times are seconds of whatever clock the owner uses.
     """

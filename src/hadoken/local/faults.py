@@ -1,7 +1,7 @@
 """A script of failures for the local SQS: which call fails, how, and whether it was applied before it failed.
 
-A `Rule` names calls by operation, queue and turn; `Faults` counts the calls and says, for each, what goes wrong. It decides
-with a seeded generator, so the same script over the same calls fails the same ones.
+A `Rule` names calls by operation, queue and turn; `Faults` counts the calls and says, for each, what goes wrong. It
+decides with a seeded generator, so the same script over the same calls fails the same ones.
 """
 
 from __future__ import annotations

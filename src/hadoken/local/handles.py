@@ -1,7 +1,7 @@
 """Receipt handles: opaque tokens that say of which queue, which message and which receive they are.
 
-SQS tells a handle it once gave out, whose message is gone, from garbage. So a handle carries its facts and a check value,
-and nothing has to be remembered of deleted messages.
+SQS tells a handle it once gave out, whose message is gone, from garbage. So a handle carries its facts and a check
+value, and nothing has to be remembered of deleted messages.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import select
 from collections import deque
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import httptools
 
@@ -68,12 +68,17 @@ class Site(NamedTuple):
 class Connection(asyncio.Protocol):
     """One client connection.
 
+    Attributes:
+        ended: done when the connection is closed.
+
     Thread: the server's loop.
     """
 
     def __init__(self, site: Site) -> None:
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._site = site
-        self._parser = httptools.HttpRequestParser(self)
+        parser: Any = httptools.HttpRequestParser  # its types are partly missing
+        self._parser: Any = parser(self)
         self._transport: asyncio.Transport | None = None
         self._client = ""
         self._fd = -1
@@ -104,6 +109,7 @@ class Connection(asyncio.Protocol):
         self._transport = None
         self._ahead.clear()
         self._site.connections.discard(self)
+        self.ended.set_result(None)
         if self._parked is not None:
             self._site.withdraw(self._parked)
             self._parked = None
@@ -181,11 +187,11 @@ class Connection(asyncio.Protocol):
 
     # What the server calls.
 
-    def close(self) -> None:
-        """End the connection; a parked poll is withdrawn."""
+    def abort(self) -> None:
+        """End the connection now, whatever the client has not read yet; a parked poll is withdrawn."""
         self._closing = True
         if self._transport is not None:
-            self._transport.close()
+            self._transport.abort()
 
     # Ours.
 
@@ -240,11 +246,11 @@ class Connection(asyncio.Protocol):
         self._number += 1
         self._write(_head(reply, self._request_id(), self._site.wall(), keep_alive=request.keep_alive) + reply.body)
         if not request.keep_alive:
-            self.close()
+            self._close()
         self._run()
 
     def _alive(self) -> bool:
-        """Whether the other side still holds the connection; asks the kernel, because a close may not have been read."""
+        """Whether the other side still holds the connection; asks the kernel, as a close may not have been read yet."""
         if self._transport is None or self._transport.is_closing():
             return False
         poll = select.poll()
@@ -255,7 +261,13 @@ class Connection(asyncio.Protocol):
         """Answer what is no SQS request at all, and end the connection."""
         reply = protocol.Reply(status, protocol.refused(Refusal("SerializationException", text)).body)
         self._write(_head(reply, self._request_id(), self._site.wall(), keep_alive=False) + reply.body)
-        self.close()
+        self._close()
+
+    def _close(self) -> None:
+        """End the connection once the client has what was written."""
+        self._closing = True
+        if self._transport is not None:
+            self._transport.close()
 
     def _request_id(self) -> str:
         return f"{id(self):012x}-{self._number:08x}"

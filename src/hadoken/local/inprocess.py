@@ -1,7 +1,8 @@
-"""The local SQS without a socket: `hadoken.sqs.api` answered from memory, under a virtual clock, failing as told.
+"""The local SQS without a socket: `hadoken.sqs.api` from memory, under a virtual clock, failing as told.
 
-Two doors. The engine's (`LocalSQS` itself) returns futures of the running loop; long polls wait in the parking and end when
-`advance` moves the clock. The synchronous one (`execute`) needs no loop: a property test calls it and looks at the state.
+Two doors. The engine's (`LocalSQS` itself) returns futures of the running loop; long polls wait in the parking and end
+when `advance` moves the clock. The synchronous one (`execute`) needs no loop: a property test calls it and looks at the
+state.
 """
 
 from __future__ import annotations
@@ -179,11 +180,14 @@ class LocalSQS:
         operation = _OPERATIONS[type(request)]
 
         def act() -> api.Received | BatchResult:
-            return self._receive_now(request) if isinstance(request, api.Receive) else self._apply(request, fault)
+            if isinstance(request, api.Receive):
+                return self._receive_now(request)
+            return self._apply(request, fault)
 
         with self._lock:
             fault = self.faults.judge(operation, _name(request.queue_url))
-            answer = _raised(_lost(operation, fault, self._outcome(operation, fault, act)))
+            outcome: api.Received | BatchResult | SQSError = self._outcome(operation, fault, act)
+            answer = _raised(_lost(operation, fault, outcome))
             if self._loop is None or self._loop.is_closed():
                 self._parking.flush()
             else:  # perhaps another thread's call: futures are the loop's to settle
@@ -275,9 +279,7 @@ class LocalSQS:
         if isinstance(request, api.DeleteBatch):
             done = messages.delete_message_batch(self.queues, translate.delete_batch(request, kept), CLIENT)
         else:
-            done = messages.change_message_visibility_batch(
-                self.queues, translate.change_batch(request, kept), CLIENT
-            )
+            done = messages.change_message_visibility_batch(self.queues, translate.change_batch(request, kept), CLIENT)
         return translate.batch(done, failed)
 
     def _url(self, name: str) -> str:

@@ -1,8 +1,8 @@
-"""The operations on messages: send, receive, delete, change visibility, each alone and in batches.
+"""The operations on messages: send, delete, change visibility, each alone and in batches.
 
-Each is a function of (queues, request, client): it returns the answer, or raises a `Refusal` for the request as a whole.
-What fails a single entry of a batch is a value of the answer. A receive is a `Poll`: it is checked once and can then be
-tried again and again, which is what a long poll is.
+Each is a function of (queues, request, client): it returns the answer, or raises a `Refusal` of the whole request.
+What fails a single entry of a batch is a value of the answer. A receive is a `Poll` (see `poll`): it is checked once
+and can then be tried again and again, which is what a long poll is.
 """
 
 from __future__ import annotations
@@ -113,9 +113,7 @@ def _send(queue: Queue, fields: requests.MessageFields, client: str, *, entry: s
     )
 
 
-def _delete(
-    queues: Queues, queue: Queue, asked: requests.DeleteMessage | requests.DeleteEntry, client: str
-) -> None:
+def _delete(queues: Queues, queue: Queue, asked: requests.DeleteMessage | requests.DeleteEntry, client: str) -> None:
     text = checks.required(asked.receipt_handle, "ReceiptHandle")
     queue.delete(_read(queues, queue, text), text, client)
 

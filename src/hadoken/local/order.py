@@ -1,7 +1,7 @@
 """In which order the messages of a queue can be received: the one thing in which standard and FIFO queues differ.
 
-A `Queue` tells its order about every message that comes, goes, shows or hides, and asks it who is next. Every call costs
-O(1) or O(what it returns), however many messages there are.
+A `Queue` tells its order about every message that comes, goes, shows or hides, and asks it who is next. Every call
+costs O(1) or O(what it returns), however many messages there are.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ class StandardOrder:
 class FifoOrder:
     """The prefix rule: of one message_group_id, only what stands before its first invisible message can be received.
 
-    Every message_group_id holds its undeleted messages in order. Those whose head is visible are *open*; a receive takes
-    as many as it can of one, then of the next.
+    Every message_group_id holds its undeleted messages in order. Those whose head is visible are *open*; a receive
+    takes as many as it can of one, then of the next.
     Source: recorded AWS answers.
     """
 

@@ -57,9 +57,7 @@ class Parking:
         """How many polls are parked."""
         return len(self._ends)
 
-    def receive(
-        self, poll: Poll, answer: Callable[[ReceiveMessage], None], alive: Callable[[], bool]
-    ) -> Parked | None:
+    def receive(self, poll: Poll, answer: Callable[[ReceiveMessage], None], alive: Callable[[], bool]) -> Parked | None:
         """Answer a poll now if it brings something or may not wait; else park it.
 
         Returns:

@@ -1,7 +1,8 @@
 """AWS JSON 1.0: from a target and a body to an operation, and from an answer or a refusal to bytes.
 
-Knows no sockets: `Protocol.call` is given the parts of one HTTP request and calls back with the parts of its answer, at once
-or, for a long poll, later. Signatures are not verified. Source: AWS JSON 1.0 protocol of Smithy; recorded AWS answers.
+Knows no sockets: `Protocol.call` is given the parts of one HTTP request and calls back with the parts of its answer, at
+once or, for a long poll, later. Signatures are not verified.
+Source: AWS JSON 1.0 protocol of Smithy; recorded AWS answers.
 """
 
 from __future__ import annotations
@@ -132,7 +133,7 @@ class Protocol:
         self._parking.flush()
         return parked
 
-    def _do(  # noqa: PLR0917 -- the parts of one request, passed on
+    def _do(
         self,
         name: str,
         operation: _Operation,
@@ -171,9 +172,8 @@ def _find(target: str, name: str) -> _Operation:
     raise Refusal("UnknownOperationException", f"The operation {target or '(no X-Amz-Target)'} is not known.")
 
 
-def _decoded(operation: _Operation, body: bytes) -> msgspec.Struct:
+def _decoded(operation: _Operation, body: bytes) -> Any:  # noqa: ANN401 -- the type is the operation's
     try:
-        request: msgspec.Struct = operation.decoder.decode(body or b"{}")
+        return operation.decoder.decode(body or b"{}")
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
         raise Refusal("SerializationException", f"The request cannot be read: {exc}") from exc
-    return request

@@ -79,7 +79,8 @@ class Queue:
         self._house = house
         self._messages: dict[int, Stored] = {}
         self._invisible: Deadlines[int] = Deadlines()
-        self._kept: Deadlines[int] = Deadlines()  # by the time from which retention counts: a changed period needs no rebuild
+        # By the time from which retention counts, not by its end: a changed period needs no rebuild.
+        self._kept: Deadlines[int] = Deadlines()
         self._last_number = 0
 
     def __len__(self) -> int:
@@ -131,9 +132,13 @@ class Queue:
         """
         message.sent_ms = int(self._house.clock.wall() * 1000)
         self._enter(message, self.settings.delay if delay is None else delay)
-        self._house.log.write(
-            Event(at=self._house.clock.lease(), what=What.SENT, queue=self.name, id=message.id, client=client)
-        )
+        self._tell(What.SENT, message, client=client)
+
+    def take_over(self, message: Stored) -> None:
+        """Take in a message that another queue moved here; a FIFO one gets its id as deduplication id."""
+        if self.settings.fifo:
+            message.deduplication_id = message.id
+        self._enter(message, 0)
 
     def receive(self, limit: int, timeout: int, client: str) -> list[Taken]:
         """Lease up to `limit` messages, and move to the dead-letter queue those that had their receives.
@@ -151,9 +156,7 @@ class Queue:
             candidates = self.order.candidates(min(limit - len(taken), self.max_in_flight - self.in_flight))
             if not candidates:
                 break
-            for message in candidates:
-                if not self._moved(message):
-                    taken.append(self._lease(message, timeout, client))
+            taken.extend(self._lease(one, timeout, client) for one in candidates if not self._moved(one))
         if not timeout:
             for message, _ in taken:  # only now, or the loop above would take them again
                 self._uncover(message)
@@ -162,17 +165,17 @@ class Queue:
     def delete(self, handle: Handle, text: str, client: str) -> None:
         """Delete by receipt handle.
 
-        Standard: any handle of a message that is still here deletes it, and a message that is gone is no error. FIFO: only
-        the handle of the latest receive, while its lease lasts.
+        Standard: any handle of a message that is still here deletes it, and a message that is gone is no error. FIFO:
+        only the handle of the latest receive, while its lease lasts.
 
         Raises:
             Refusal: FIFO, and the lease of this handle has ended.
         """
         message = self._messages.get(handle.message)
         if message is None:
-            now = self._house.clock.lease()
+            now, gone = self._house.clock.lease(), What.DELETED
             self._house.log.write(
-                Event(at=now, what=What.DELETED, queue=self.name, id="", handle=text, client=client, stale=True, found=False)
+                Event(at=now, what=gone, queue=self.name, id="", handle=text, client=client, stale=True, found=False)
             )
             return
         stale = not self._holds(handle, message)
@@ -253,9 +256,7 @@ class Queue:
             return False
         self._remove(message, What.MOVED, target=target.name)
         message.source_arn = self.arn
-        if target.settings.fifo:
-            message.deduplication_id = message.id
-        target._enter(message, 0)
+        target.take_over(message)
         return True
 
     def _holds(self, handle: Handle, message: Stored) -> bool:
@@ -283,7 +284,16 @@ class Queue:
         elif message.state is State.DELAYED:
             self.delayed -= 1
 
-    def _remove(self, message: Stored, what: What, **facts: str | bool) -> None:
+    def _remove(
+        self,
+        message: Stored,
+        what: What,
+        *,
+        handle: str = "",
+        client: str = "",
+        stale: bool = False,
+        target: str = "",
+    ) -> None:
         self._uncount(message)
         message.state = State.GONE
         del self._messages[message.number]
@@ -291,10 +301,30 @@ class Queue:
         self._kept.discard(message.number)
         self.order.leave(message)
         self._house.touch(self)
-        self._tell(what, message, **facts)
+        self._tell(what, message, handle=handle, client=client, stale=stale, target=target)
 
-    def _tell(self, what: What, message: Stored, **facts: str | bool | int) -> None:
-        now = self._house.clock.lease()
+    def _tell(
+        self,
+        what: What,
+        message: Stored,
+        *,
+        handle: str = "",
+        client: str = "",
+        stale: bool = False,
+        timeout: int = -1,
+        target: str = "",
+    ) -> None:
         self._house.log.write(
-            Event(at=now, what=what, queue=self.name, id=message.id, count=message.count, **facts)  # type: ignore[arg-type] -- the facts are fields of Event; a table of overloads would say no more
+            Event(
+                at=self._house.clock.lease(),
+                what=what,
+                queue=self.name,
+                id=message.id,
+                count=message.count,
+                handle=handle,
+                client=client,
+                stale=stale,
+                timeout=timeout,
+                target=target,
+            )
         )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
 _PAGE = 1_000  # ListQueues, most of one answer. SQS API Reference
-# The time and the counters; FifoQueue cannot be changed. All others can be given to CreateQueue.
+# Says which kind of queue is made; it is no setting, because it cannot be changed.
 _FIXED = frozenset({"FifoQueue"})
 
 
@@ -44,7 +44,9 @@ class Queues:
     Thread: one at a time; blocks on nothing.
     """
 
-    def __init__(self, *, url: str = "http://127.0.0.1:9324", clock: Clock = SYSTEM, log: EventLog | None = None) -> None:
+    def __init__(
+        self, *, url: str = "http://127.0.0.1:9324", clock: Clock = SYSTEM, log: EventLog | None = None
+    ) -> None:
         self.url = url
         self.clock = clock
         self.log = log or EventLog()
@@ -172,7 +174,7 @@ class Queues:
     def _has_arn(self, arn: str) -> bool:
         return self._find_arn(arn) is not None
 
-    def _described(self, queue: Queue) -> Mapping[str, str]:
+    def _described(self, queue: Queue) -> dict[str, str]:
         return {
             "QueueArn": queue.arn,
             "CreatedTimestamp": str(queue.created),

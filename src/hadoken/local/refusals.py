@@ -1,8 +1,8 @@
 """What SQS refuses, under both names of each error.
 
-The JSON protocol names an error by its shape; clients of the older protocol know a legacy name, which SQS sends beside it in
-`x-amzn-query-error`. Source: the query compatibility names of the JSON model of SQS; recorded AWS answers for the two
-shapes that are not in the model.
+The JSON protocol names an error by its shape; clients of the older protocol know a legacy name, which SQS sends beside
+it in `x-amzn-query-error`. Source: the query compatibility names of the JSON model of SQS; recorded AWS answers for the
+two shapes that are not in the model.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _NAMES: Mapping[str, _Names] = {
 }
 
 
-class Refusal(Exception):  # noqa: N818 -- an answer of SQS, not a fault of the program
+class Refusal(Exception):
     """One error answer of SQS: of a whole request, or of one entry of a batch.
 
     Attributes:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from hadoken.clock import Clock
     from hadoken.local.eventlog import EventLog
+    from hadoken.local.parking import Parked
+    from hadoken.local.protocol import Reply
 
 HOST = "127.0.0.1"
 PORT = 9324
@@ -82,19 +84,21 @@ class Server:
         if self._listener is None:
             return
         self._listener.close()
-        for connection in tuple(self._connections):
-            connection.close()
+        open_ones = tuple(self._connections)
+        for connection in open_ones:
+            connection.abort()
         await self._listener.wait_closed()
-        while self._connections:  # each leaves the set in the loop's next turn, when its transport is closed
-            await asyncio.sleep(0)
+        await asyncio.gather(*(connection.ended for connection in open_ones))
 
-    def _call(self, target: str, body: bytes, **how: object) -> object:
-        parked = self._protocol.call(target, body, **how)  # type: ignore[arg-type] -- passed through
+    def _call(
+        self, target: str, body: bytes, *, client: str, answer: Callable[[Reply], None], alive: Callable[[], bool]
+    ) -> Parked | None:
+        parked = self._protocol.call(target, body, client=client, answer=answer, alive=alive)
         self._arm()
         return parked
 
     def _arm(self) -> None:
-        """Have the timer ring at the next known time, or earlier: a ring too early costs less than moving it each time."""
+        """Have the timer ring at the next known time, or earlier: one ring too many costs less than moving it often."""
         at = self._parking.next()
         if at is None or (self._timer is not None and self._timer_at <= at):
             return
@@ -120,9 +124,7 @@ class Server:
         return None
 
 
-async def start(
-    host: str = HOST, port: int = 0, *, clock: Clock = SYSTEM, log: EventLog | None = None
-) -> Server:
+async def start(host: str = HOST, port: int = 0, *, clock: Clock = SYSTEM, log: EventLog | None = None) -> Server:
     """Start a local SQS on the running loop.
 
     Args:
@@ -148,8 +150,8 @@ def run(
         host: the address to listen on.
         port: 0 takes a free one.
         ready: called once with the URL, when it listens.
-        until: a file descriptor of a pipe or socket, such as 0: at its end the server ends. A child that reads its parent's
-            pipe does not outlive the parent.
+        until: a file descriptor of a pipe or socket, such as 0: at its end the server ends. A child that reads its
+            parent's pipe does not outlive the parent.
 
     Raises:
         OSError: the address is taken or not ours.

@@ -36,9 +36,7 @@ def delete_batch(request: api.DeleteBatch, kept: set[int]) -> requests.DeleteMes
     return requests.DeleteMessageBatch(queue_url=request.queue_url, entries=entries)
 
 
-def change_batch(
-    request: api.ChangeVisibilityBatch, kept: set[int]
-) -> requests.ChangeMessageVisibilityBatch:
+def change_batch(request: api.ChangeVisibilityBatch, kept: set[int]) -> requests.ChangeMessageVisibilityBatch:
     """A visibility batch whose ids are positions; those not in `kept` are left out."""
     entries = [
         requests.ChangeEntry(id=str(position), receipt_handle=handle, visibility_timeout=seconds)
@@ -88,9 +86,7 @@ def _failures(failures: list[answers.Failure]) -> dict[int, api.EntryFailure]:
 
 
 def _attributes(attributes: Mapping[str, api.Attribute]) -> dict[str, requests.AttributeValue]:
-    return {
-        name: requests.AttributeValue(value.type, value.text, value.data) for name, value in attributes.items()
-    }
+    return {name: requests.AttributeValue(value.type, value.text, value.data) for name, value in attributes.items()}
 
 
 def _message(message: answers.Message) -> api.ReceivedMessage:
