@@ -10,9 +10,9 @@ import pytest
 
 from tests.house import source
 
-# Folders of the machines that this is written on, and hosts that packages come from: neither is anybody else's business.
+# Folders of the machine that this is written on, and hosts that packages come from: nobody else's business.
 TRACES = re.compile(
-    r"(?<![\w.])/(?:work|root|home/\w+|opt/pypi)[/\b]"
+    r"(?<![\w.])/(?:work|root|home/\w+|opt/pypi)\b"
     r"|pypi\.(?:org|python)|pythonhosted\.|npmjs\.|(?:deb|security)\.debian\."
 )
 LINK = re.compile(r"\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)")
