@@ -20,9 +20,7 @@ OPTIONS: dict[type[object], tuple[str, str]] = {
 
 def options_page() -> str:
     """The page of all options, as Markdown."""
-    parts = [
-        "# Options\n\nDurations are seconds; a `timedelta` is taken too. An unknown option is an error when it is given.\n"
-    ]
+    parts = ["# Options\n\nDurations are seconds; a `timedelta` is taken too. An unknown option is refused at once.\n"]
     for options, (heading, how) in OPTIONS.items():
         parts.append(f"## {heading}\n{how}\n\n{table(options)}\n")
     return "\n".join(parts)
