@@ -15,7 +15,7 @@ import select
 from collections import deque
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import httptools
 
@@ -77,8 +77,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, site: Site) -> None:
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._site = site
-        parser: Any = httptools.HttpRequestParser  # its types are partly missing
-        self._parser: Any = parser(self)
+        self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._client = ""
         self._fd = -1
@@ -170,13 +169,12 @@ class Connection(asyncio.Protocol):
         """Queue the request behind those before it."""
         if self._closing:
             return
-        header = lambda name: self._headers.get(name, b"").decode("latin-1")  # noqa: E731 -- three uses, one line
         self._ahead.append(
             HTTPRequest(
                 method=self._parser.get_method(),
                 path=self._path.decode("latin-1"),
-                target=header(b"x-amz-target"),
-                content_type=header(b"content-type"),
+                target=self._header(b"x-amz-target"),
+                content_type=self._header(b"content-type"),
                 body=b"".join(self._body),
                 keep_alive=self._parser.should_keep_alive(),
             )
@@ -201,6 +199,9 @@ class Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._head_bytes = 0
+
+    def _header(self, name: bytes) -> str:
+        return self._headers.get(name, b"").decode("latin-1")
 
     def _bound_head(self, size: int) -> None:
         if self._head_bytes < 0:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Batch = api.DeleteBatch | api.ChangeVisibilityBatch | api.SendBatch
 BatchResult = api.BatchAnswer | api.SentBatch
+Answer = api.Received | BatchResult
 
 URL = "http://sqs.local"
 CLIENT = "in process"
@@ -165,7 +166,7 @@ class LocalSQS:
     def execute(
         self, request: api.DeleteBatch | api.ChangeVisibilityBatch, now: float | None = None
     ) -> api.BatchAnswer: ...
-    def execute(self, request: api.Receive | Batch, now: float | None = None) -> api.Received | BatchResult:
+    def execute(self, request: api.Receive | Batch, now: float | None = None) -> Answer:
         """Do one request at once; a receive does not wait, whatever its `wait_time`, and a fault's delay is left out.
 
         Args:
@@ -179,20 +180,22 @@ class LocalSQS:
             self.advance(now - self.clock.lease())
         operation = _OPERATIONS[type(request)]
 
-        def act() -> api.Received | BatchResult:
+        def act() -> Answer:
             if isinstance(request, api.Receive):
                 return self._receive_now(request)
             return self._apply(request, fault)
 
         with self._lock:
             fault = self.faults.judge(operation, _name(request.queue_url))
-            outcome: api.Received | BatchResult | SQSError = self._outcome(operation, fault, act)
-            answer = _raised(_lost(operation, fault, outcome))
+            outcome: Answer | SQSError = self._outcome(operation, fault, act)
+            outcome = _lost(operation, fault) or outcome
             if self._loop is None or self._loop.is_closed():
                 self._parking.flush()
             else:  # perhaps another thread's call: futures are the loop's to settle
                 self._loop.call_soon_threadsafe(self.wake)
-        return answer
+        if isinstance(outcome, SQSError):
+            raise outcome
+        return outcome
 
     # Ours.
 
@@ -222,7 +225,8 @@ class LocalSQS:
         future = self._future()
         with self._lock:
             fault = self.faults.judge(operation, _name(queue))
-            outcome = _lost(operation, fault, self._outcome(operation, fault, lambda: act(fault)))
+            outcome = self._outcome(operation, fault, lambda: act(fault))
+            outcome = _lost(operation, fault) or outcome
             self._deliver(future, outcome, fault.delay)
             self._parking.flush()
         return future
@@ -238,7 +242,7 @@ class LocalSQS:
         fault = self.faults.judge(operation, _name(request.queue_url))
 
         def answer(found: answers.ReceiveMessage) -> None:
-            outcome = _lost(operation, fault, translate.received(found, self.clock.wall()))
+            outcome = _lost(operation, fault) or translate.received(found, self.clock.wall())
             self._deliver(future, outcome, fault.delay)
 
         parked = self._outcome(
@@ -297,7 +301,8 @@ class LocalSQS:
         """
         with self._lock:
             fault = self.faults.judge("GetQueueUrl", name)
-            return _raised(_lost("GetQueueUrl", fault, self._outcome("GetQueueUrl", fault, lambda: self._url(name))))
+            outcome = self._outcome("GetQueueUrl", fault, lambda: self._url(name))
+            return _raised(_lost("GetQueueUrl", fault) or outcome)
 
 
 class BlockingLocalSQS:
@@ -329,9 +334,9 @@ def _failure(operation: str, fault: Fault) -> SQSError:
     return SQSUnavailable(f"{operation} failed: no answer", operation=operation, transient=True)
 
 
-def _lost(operation: str, fault: Fault, outcome: T | SQSError) -> T | SQSError:
-    """What is left of an outcome whose answer may be lost."""
-    return outcome if fault.code is None else _failure(operation, fault)
+def _lost(operation: str, fault: Fault) -> SQSError | None:
+    """What comes in the place of an answer that gets lost; None if it does not."""
+    return None if fault.code is None else _failure(operation, fault)
 
 
 def _raised(outcome: T | SQSError) -> T:
