@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING
 
 from hadoken import limits
 from hadoken.message import KEY_ATTRIBUTE, REASON_ATTRIBUTE
-from hadoken.outcome import Kind
+from hadoken.outcome import Kind, Verdict
 from hadoken.pipeline.lease import Margin, extension
+from hadoken.pipeline.inflight import State
 from hadoken.sqs.api import (
     Attribute,
     ChangeVisibilityBatch,
@@ -182,6 +183,8 @@ class Acknowledger:
         ended: list[tuple[Record, End]] = []
         for position, record in enumerate(batch.records):
             record.changing = False
+            if record.state is State.GONE:
+                continue  # received anew, or given up at a drain deadline, while the call was on the wire
             failure = failed.get(position)
             if batch.handles[position] != record.handle and batch.operation is not Operation.COPY:
                 self._bucket(record.queue, batch.operation).put(record, now, urgent=True)  # received anew meanwhile
@@ -190,6 +193,13 @@ class Acknowledger:
             if end is not None:
                 ended.append((record, end))
         return ended
+
+    def forget(self, record: Record) -> None:
+        """Drop what waits to be sent for a record that leaves; harmless if nothing does."""
+        for operation in Operation:
+            bucket = self._buckets.get((record.queue.name, operation))
+            if bucket:
+                bucket.discard(record)
 
     def lapsed(self, record: Record, now: float) -> End | None:
         """Take in that the lease of a settling record has ended; None when its last word is still on the way."""
@@ -205,6 +215,8 @@ class Acknowledger:
     def _applied(self, batch: Batch, record: Record, now: float) -> End | None:
         if batch.operation is Operation.CHANGE:
             return End.CHANGED
+        if batch.operation is Operation.COPY:  # from here on it is a message to be deleted
+            record.verdict = Verdict(Kind.DISCARD, reason=record.verdict.reason if record.verdict else "")
         if record.lost:
             return End.LOST
         if batch.operation is Operation.DELETE:

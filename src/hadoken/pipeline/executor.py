@@ -38,7 +38,7 @@ class Runs(Protocol):
         """Dotted name, for reports."""
         ...
 
-    def run(self, raw: ReceivedMessage, ctx: Context) -> Verdict:
+    def run(self, raw: ReceivedMessage, ctx: Context, clock: Clock) -> Verdict:
         """Handle one message from decoding to verdict; never raises."""
         ...
 
@@ -211,7 +211,7 @@ class Executor:
         slot.ctx = ctx
         slot.in_hand = InHand(slot.number, ticket, job.queue, job.message.message_id, handler.name, started)
         try:
-            verdict = handler.run(job.message, ctx)
+            verdict = handler.run(job.message, ctx, self._clock)
         except BaseException as error:
             # `run` promises not to raise; if it does, the message goes the way of any failure and the thread lives.
             log.exception("handler %s: could not be run", handler.name)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from hadoken import limits
 from hadoken.outcome import ACKED, Kind, Verdict
 from hadoken.pipeline.acknowledger import LONGEST_RETRY, Acknowledger, Batch, End
-from hadoken.pipeline.admission import Admission
+from hadoken.pipeline.admission import LOOKAHEAD, Admission
 from hadoken.pipeline.counts import Counts
 from hadoken.pipeline.executor import Executor, Finished, InHand, Job
 from hadoken.pipeline.groups import Groups
@@ -31,6 +31,7 @@ from hadoken.sqs import api
 log = logging.getLogger("hadoken.pool")
 
 RELEASED = Verdict(Kind.RELEASE)
+GIVEN_BACK = (Kind.RETRY, Kind.RELEASE)
 
 
 @dataclass(slots=True)
@@ -54,7 +55,7 @@ class Pool:
         hung: tickets of messages whose handler is over its time limit.
     """
 
-    def __init__(self, name: str, queues: Sequence[QueueInfo], executor: Executor, *, lookahead: int | None = None) -> None:
+    def __init__(self, name: str, queues: Sequence[QueueInfo], executor: Executor, *, lookahead: int = LOOKAHEAD) -> None:
         self.name = name
         self.executor = executor
         self.concurrency = len(executor.slots)
@@ -64,7 +65,7 @@ class Pool:
         self.acknowledger = Acknowledger(self.margin)
         self.groups = Groups()
         self.pollers = [Poller(queue) for queue in queues]
-        self.admission = Admission(self.concurrency) if lookahead is None else Admission(self.concurrency, lookahead=lookahead)
+        self.admission = Admission(self.concurrency, lookahead=lookahead)
         self.counts = {queue.name: Counts() for queue in queues}
         self.draining = False
         self.hung: set[int] = set()
@@ -87,9 +88,9 @@ class Pool:
             for record in due.lost:
                 self._lost(record, now)
             calls.extend(due.extensions)
-            calls.extend(self.acknowledger.flush_due(now, everything=self.draining))
             if self.draining:
                 self._drain(now)
+            calls.extend(self.acknowledger.flush_due(now, everything=self.draining))
             calls.extend(self._polls(now))
             if not self.executor.want(self._enough(now)):
                 return calls
@@ -149,7 +150,10 @@ class Pool:
         """Enter a message in the table. One that we hold already is not run beside itself: its newest handle wins."""
         counts = self.counts[queue.name]
         held = self.table.holding(queue, message.message_id)
-        if held is not None:
+        if held is not None and held.state is State.SETTLING and held.verdict and held.verdict.kind in GIVEN_BACK:
+            self.acknowledger.forget(held)
+            self._end(held, End.CHANGED, now, held.verdict)  # it is visible again, so the change was applied
+        elif held is not None:
             counts.again += 1
             self.keeper.forget(held)
             held.message, held.handle, held.received_at, held.lost = message, message.receipt_handle, start, False
@@ -185,11 +189,13 @@ class Pool:
         if verdict is None:
             self._give_back(record, now)
             return
-        self._count(record, verdict)
         if verdict.kind is Kind.RETRY and self._retries_in_place(record, verdict):
-            verdict = self._in_place(record, verdict, now)
-            if verdict is None:
+            if not (record.is_last_attempt and record.queue.dead_letter_url):
+                self._count(record, verdict)
+                self._hold(record, verdict, now)
                 return
+            verdict = Verdict(Kind.DEAD_LETTER, reason=verdict.reason, failed=verdict.failed)
+        self._count(record, verdict)
         if record.lost and verdict.kind not in (Kind.ACK, Kind.DISCARD):
             self._end(record, End.LOST, now, verdict)
             return
@@ -203,18 +209,15 @@ class Pool:
             and verdict.after <= record.queue.hold_limit
         )
 
-    def _in_place(self, record: Record, verdict: Verdict, now: float) -> Verdict | None:
-        """Hold a failed FIFO head with its group behind it; or, at its last attempt, say that it is to be dead-lettered.
+    def _hold(self, record: Record, verdict: Verdict, now: float) -> None:
+        """Hold a failed FIFO head, with its group behind it, until its next try in place.
 
         A release would cost every message behind it a receive: five messages of a group were seen dead-lettered, four of
         them never started, after three failures of the first.
         """
-        if record.is_last_attempt and record.queue.dead_letter_url:
-            return Verdict(Kind.DEAD_LETTER, reason=verdict.reason, failed=verdict.failed)
         record.retries += 1
         self.table.move(record, State.WAITING)
         self.groups.hold(record, now + verdict.after)
-        return None
 
     def _settle(self, record: Record, verdict: Verdict, now: float) -> None:
         """Hand a message that is done to the acknowledger."""
@@ -226,7 +229,7 @@ class Pool:
             verdict = Verdict(Kind.RETRY, after=LONGEST_RETRY, reason=verdict.reason, failed=verdict.failed)
         record.verdict = verdict
         record.visible_at = now + verdict.after
-        if verdict.kind in (Kind.RETRY, Kind.RELEASE):
+        if verdict.kind in GIVEN_BACK:
             for behind in self.groups.behind(record):
                 self._give_back(behind, now)
         self.table.move(record, State.SETTLING)
@@ -249,7 +252,7 @@ class Pool:
         handled = verdict is not None and verdict.kind in (Kind.ACK, Kind.DISCARD)
         if end is End.DELETED:
             counts.deleted += 1
-        elif end is not End.CHANGED and verdict is not None and verdict.kind in (Kind.ACK, Kind.DISCARD, Kind.DEAD_LETTER):
+        elif end is not End.CHANGED and handled:
             self.table.remember_finished(record)
         if record.extensions:
             counts.extended += 1

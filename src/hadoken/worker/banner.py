@@ -1,0 +1,55 @@
+"""What a worker says of itself at its start, and how it says that it has ended."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import hadoken
+
+if TYPE_CHECKING:
+    from hadoken.worker.plan import Plan
+    from hadoken.worker.stop import Report
+
+
+def budget_line(budget: Mapping[str, int]) -> str:
+    """The thread budget in words: "22 = main 1 + engine 1 + ... + pool default 16"."""
+    return f"{sum(budget.values())} = {' + '.join(f'{role} {count}' for role, count in budget.items())}"
+
+
+def banner(plan: Plan, transport: str) -> str:
+    """The start banner: version, queues, transport, thread budget; lines ended by a newline."""
+    lines = [
+        f"hadoken {hadoken.__version__}  app {plan.app.name}  pid {os.getpid()}  Python {platform.python_version()}",
+        *(f"  {'queues':<10} {line}" for line in _queue_lines(plan)),
+        f"  {'transport':<10} {transport}",
+        f"  {'threads':<10} {budget_line(plan.budget)}; this number does not change",
+        f"  {'drain':<10} {plan.options.drain_timeout:g} s from SIGTERM, then 5 s to report; polls wait {plan.wait_time} s",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def farewell(report: Report | None, exit_code: int) -> str:
+    """The last line: how the worker ended."""
+    if report is None:
+        return f"hadoken: ended with exit code {exit_code}\n"
+    if report.clean:
+        return "hadoken: drained, nothing left in flight\n"
+    return (
+        f"hadoken: drain forced: {len(report.in_flight)} handlers were still running, "
+        f"{report.unsettled} outcomes not confirmed; exit code {exit_code}\n"
+    )
+
+
+def _queue_lines(plan: Plan) -> list[str]:
+    lines: list[str] = []
+    for pool in plan.pools:
+        weighted = len(pool.handlers) > 1
+        for queue, handler in pool.handlers.items():
+            address = plan.app.queues[queue].address()
+            mapped = "" if address == queue else f" at {address}"
+            weight = f", weight {pool.weights[queue]}" if weighted else ""
+            lines.append(f"{queue}{mapped} -> {handler.name} in pool {pool.name}{weight}")
+    return lines

@@ -1,0 +1,87 @@
+"""The two threads that may block so that no loop has to: the resolver and the credentials' one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import queue
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from hadoken.clock import Wake
+from hadoken.errors import HadokenError
+
+log = logging.getLogger("hadoken.worker")
+
+T = TypeVar("T")
+
+REFRESH_EVERY = 60.0  # seconds; botocore renews credentials 10 to 15 minutes before they expire, so one look a minute is early enough
+
+
+class Resolver:
+    """The body of `hadoken-resolver`: rare calls of the loops that would block them, one at a time."""
+
+    def __init__(self) -> None:
+        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+
+    def run(self) -> None:
+        """Make calls until stopped. Thread: `hadoken-resolver`."""
+        while (call := self._calls.get()) is not None:
+            call()
+            del call
+
+    def stop(self) -> None:
+        """End after the calls asked for so far. Thread: any; may be called twice."""
+        self._calls.put(None)
+
+    def submit(self, call: Callable[[], T], loop: asyncio.AbstractEventLoop) -> asyncio.Future[T]:
+        """Have `call` made; its result or exception comes as a future of `loop`. Thread: that of the loop."""
+        future: asyncio.Future[T] = loop.create_future()
+
+        def make() -> None:
+            outcome: tuple[Callable[[Any], None], Any]
+            try:
+                outcome = (future.set_result, call())
+            except Exception as error:  # noqa: BLE001 -- it is the caller's, who gets it from the future
+                outcome = (future.set_exception, error)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(_settle, future, *outcome)
+
+        self._calls.put(make)
+        return future
+
+
+def _settle(future: asyncio.Future[Any], setter: Callable[[Any], None], value: object) -> None:
+    if not future.done():
+        setter(value)
+
+
+class Credentials:
+    """The body of `hadoken-credentials`: renews what expires before a request has to wait for it."""
+
+    def __init__(self) -> None:
+        self._stop = Wake()
+        self._refresh: Callable[[], None] | None = None
+
+    def watch(self, refresh: Callable[[], None]) -> None:
+        """Look after these credentials from the next round on. Thread: any."""
+        self._refresh = refresh
+
+    def run(self) -> None:
+        """Look once a minute until stopped. Thread: `hadoken-credentials`."""
+        failing = False
+        while not self._stop.wait(REFRESH_EVERY):
+            try:
+                if self._refresh is not None:
+                    self._refresh()
+            except HadokenError as error:
+                if not failing:
+                    log.error("%s; requests go on with the old ones while they last", error)
+                failing = True
+            else:
+                failing = False
+
+    def stop(self) -> None:
+        """End soon. Thread: any; may be called twice."""
+        self._stop.set()

@@ -1,0 +1,97 @@
+"""The terminator: the order in which a worker stops, on one screen.
+
+1. Quiet: no new receive.
+2. Open polls and running handlers are waited for side by side. What a poll brings, and what was received and not started,
+   is started while threads are idle, else given back.
+3. At the deadline: handlers are told, their messages released (FIFO: the lease is left), and named in the report.
+4. What finished is told to SQS, with retries, for at most `FLUSH` seconds more. The keeper extends until the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hadoken.errors import InFlight
+from hadoken.threads.census import stack
+from hadoken.worker.plan import FLUSH
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hadoken.pipeline.executor import InHand
+    from hadoken.worker.engine import Engine
+    from hadoken.worker.pool import Pool
+
+log = logging.getLogger("hadoken.stop")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a stop went.
+
+    Attributes:
+        in_flight: handlers that were still running at the deadline, and their messages; empty after a clean drain.
+        unsettled: messages whose outcome SQS had not confirmed at the end.
+    """
+
+    in_flight: tuple[InFlight, ...]
+    unsettled: int
+
+    @property
+    def clean(self) -> bool:
+        """Whether everything that was held is accounted for."""
+        return not self.in_flight and not self.unsettled
+
+
+async def terminate(engine: Engine) -> Report:
+    """Stop the pools of an engine by its deadline, which may still be brought forward while this runs."""
+    pools = engine.pools
+    for pool in pools:
+        pool.drain()
+    engine.wake()
+    left: list[InFlight] = []
+    if not await _until(lambda: all(pool.idle for pool in pools), engine, lambda: engine.deadline or 0.0):
+        left = [named for pool in pools for named in _abandon(pool, engine.clock.lease())]
+        for named in left:
+            log.error(
+                "drain deadline: %s still runs message %s of %s in %s after %.1f s\n%s",
+                named.handler, named.message_id, named.queue, named.thread, named.age, named.stack,
+            )  # fmt: skip
+        engine.wake()
+        flushed_by = engine.clock.lease() + FLUSH
+        await _until(lambda: not any(len(pool.table) for pool in pools), engine, lambda: flushed_by)
+    return Report(tuple(left), sum(len(pool.table) for pool in pools))
+
+
+async def _until(true: Callable[[], bool], engine: Engine, deadline: Callable[[], float]) -> bool:
+    """Wait, turn by turn, until something is true; False when the deadline passed or the engine failed."""
+    while not true():
+        left = deadline() - engine.clock.lease()
+        if left <= 0 or engine.failure is not None:
+            return False
+        engine.progress.clear()
+        try:
+            async with asyncio.timeout(left):
+                await engine.progress.wait()
+        except TimeoutError:
+            continue
+    return True
+
+
+def _abandon(pool: Pool, now: float) -> list[InFlight]:
+    threads = {slot.number: slot.thread_id for slot in pool.executor.slots}
+    return [_named(pool, in_hand, now, threads[in_hand.slot]) for in_hand in pool.abandon(now)]
+
+
+def _named(pool: Pool, in_hand: InHand, now: float, ident: int) -> InFlight:
+    return InFlight(
+        message_id=in_hand.message_id,
+        queue=in_hand.queue,
+        handler=in_hand.handler,
+        thread=f"hadoken-{pool.name}-{in_hand.slot}",
+        age=now - in_hand.since,
+        stack=stack(ident),
+    )

@@ -1,0 +1,371 @@
+"""The worker: threads started to a plan, an engine, an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import faulthandler
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import timedelta
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Never, Self
+
+from hadoken.clock import SYSTEM, Wake
+from hadoken.errors import ConfigurationError, DrainTimeout, LifecycleError
+from hadoken.options import WorkerOptions
+from hadoken.sqs.connection import Connection
+from hadoken.threads.spawn import Threads
+from hadoken.threads.watch import Watch
+from hadoken.worker.banner import banner, farewell
+from hadoken.worker.blocking import Credentials, Resolver
+from hadoken.worker.engine import Engine
+from hadoken.worker.plan import FLUSH, plan
+from hadoken.worker.signals import Signals
+
+if TYPE_CHECKING:
+    from hadoken.app import App
+    from hadoken.sqs.api import SQS
+    from hadoken.worker.snapshot import Snapshot
+
+log = logging.getLogger("hadoken.worker")
+
+# Exit codes: 0 drained; sysexits(3) for the others.
+DRAINED: Final = 0
+FAILED: Final = 70  # EX_SOFTWARE: the engine failed, or too many handlers hang
+FORCED: Final = 75  # EX_TEMPFAIL: handlers were still running at the drain deadline
+MISCONFIGURED: Final = 78  # EX_CONFIG
+
+LAST_JOIN = 1.0  # seconds for threads that were told to end and have nothing to wait for
+
+
+class Worker:
+    """Processes the messages of an app's queues.
+
+    `with Worker(app) as worker:` runs it beside other code: no signal handler is touched, and at the end of the block it
+    drains. `hadoken.run(app)` makes it the whole program.
+
+    Args:
+        app: what to run.
+        concurrency, queues, drain_timeout, wait_time, region, endpoint_url, max_sqs_threads: see `WorkerOptions`.
+        sqs: a transport to use instead of botocore, such as the local SQS in process; its calls are made on the engine loop.
+        connection: how to reach SQS, instead of region and endpoint_url.
+
+    Raises:
+        ConfigurationError: the app or an option cannot work. Found here, before any thread.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        concurrency: int | None = None,
+        queues: Iterable[str] | None = None,
+        drain_timeout: float | timedelta = 25,
+        wait_time: int = 20,
+        region: str | None = None,
+        endpoint_url: str | None = None,
+        max_sqs_threads: int = 64,
+        sqs: SQS | None = None,
+        connection: Connection | None = None,
+        **unknown: Never,
+    ) -> None:
+        self.options = WorkerOptions(
+            concurrency=concurrency,
+            queues=None if queues is None else tuple(queues),
+            drain_timeout=drain_timeout,  # type: ignore[arg-type] -- a timedelta is kept as seconds
+            wait_time=wait_time,
+            region=region,
+            endpoint_url=endpoint_url,
+            max_sqs_threads=max_sqs_threads,
+            **unknown,
+        )
+        self._connection = connection or Connection(region=region, endpoint_url=endpoint_url)
+        self._sqs = sqs
+        self.plan = plan(app, self.options, own_transport=sqs is not None)
+        self.engine = Engine(self.plan, self._connect)
+        self.threads = Threads(self.plan.budget, on_death=self._thread_died)
+        self._watch = Watch(budget=lambda: self.threads.total, in_hand=self.in_hand)
+        self._resolver = Resolver()
+        self._credentials = Credentials()
+        self._started = False
+        self._ended = False
+        self.stopped = Wake()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            self.stop()
+        except DrainTimeout:
+            if error is None:
+                raise
+            log.exception("the drain was forced while an exception left the worker's block")
+
+    # ---- life --------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start all threads and find the queues. A second call while it runs does nothing.
+
+        Returns when the queues are known, or when SQS cannot be reached: then it is tried on, and the worker begins when
+        it can.
+
+        Raises:
+            QueueNotFound: names every missing queue.
+            ConfigurationError: a queue's settings cannot work, or no region is known.
+            LifecycleError: it was stopped; a worker is started once.
+
+        Thread: any. Blocks for the first requests to SQS.
+        """
+        if self._ended:
+            raise LifecycleError("this worker was stopped", hint="make a new Worker to start again")
+        if self._started:
+            return
+        self._started = True
+        if self._sqs is None:
+            self.plan.app.connect(self._connection)  # what handlers send goes where their messages come from
+        self._spawn_all()
+        while not self.engine.booted.wait(60.0):
+            log.warning("the queues are still being looked up")
+        failure = self.engine.failure
+        if isinstance(failure, ConfigurationError):
+            self._end()
+            raise failure
+
+    def stop(self) -> None:
+        """Drain and end. Returns when it is over; a second call, or one before `start`, does nothing.
+
+        Raises:
+            DrainTimeout: handlers were still running at the drain deadline; their messages were given back.
+
+        Thread: any but the worker's own. Blocks for at most `drain_timeout` + 5 s.
+        """
+        if not self._started or self._ended:
+            self._ended = True
+            return
+        self.drain()
+        self.engine.stopped.wait(self.options.drain_timeout + FLUSH)
+        self._end()
+        report = self.engine.report
+        if report is not None and report.in_flight:
+            raise DrainTimeout(
+                f"{len(report.in_flight)} handlers were still running after {self.options.drain_timeout:g} s",
+                in_flight=report.in_flight,
+                hint="raise drain_timeout, or let long handlers look at ctx.cancelled",
+            )
+
+    def drain(self, timeout: float | None = None) -> None:
+        """Begin to stop: no new receives, what runs may finish within `timeout` s (default: `drain_timeout`).
+
+        A second call can only bring the end nearer. Thread: any. Does not block; `stop` waits for the end.
+        """
+        seconds = self.options.drain_timeout if timeout is None else timeout
+        self.engine.drain(SYSTEM.lease() + seconds)
+
+    def quiet(self) -> None:
+        """Start no receive any more, and stay. Thread: any. Does not block."""
+        self.engine.quiet()
+
+    @property
+    def exit_code(self) -> int:
+        """What the process should exit with once the worker has ended."""
+        if self.engine.failure is not None:
+            return MISCONFIGURED if isinstance(self.engine.failure, ConfigurationError) else FAILED
+        if self.engine.hung:
+            return FAILED
+        report = self.engine.report
+        return DRAINED if report is None or report.clean else FORCED
+
+    # ---- looking in --------------------------------------------------------------------------------------------------
+
+    def snapshot(self, timeout: float = 10.0) -> Snapshot:
+        """What the worker holds and has done, as plain data.
+
+        Thread: any but the engine's. Blocks until the engine's next turn, for at most `timeout` seconds.
+
+        Raises:
+            LifecycleError: the engine did not answer in time.
+        """
+        answer: concurrent.futures.Future[Snapshot] = concurrent.futures.Future()
+        if not self.engine.call(lambda: answer.set_result(self.engine.snapshot())):
+            return self.engine.snapshot()  # it has ended, so nobody changes it any more
+        try:
+            return answer.result(timeout)
+        except TimeoutError as error:
+            raise LifecycleError(f"the engine did not answer within {timeout:g} s") from error
+
+    def in_hand(self) -> Mapping[str, str]:
+        """Thread name -> the message it handles, in words. Thread: any."""
+        now = SYSTEM.lease()
+        return {
+            f"hadoken-{name}-{one.slot}": f"{one.message_id} of {one.queue} for {now - one.since:.1f} s"
+            for name, executor in self.engine.executors.items()
+            for one in executor.in_hand()
+        }
+
+    def report_threads(self) -> None:
+        """Write the table of threads to standard error soon. Thread: any. Does not block."""
+        self._watch.report()
+
+    @property
+    def transport(self) -> str:
+        """How SQS is reached, in words, for the banner."""
+        if self._sqs is not None:
+            return f"{type(self._sqs).__name__}, in process"
+        where = self._connection.endpoint_url or "the endpoint of the AWS settings"
+        return f"botocore to {where}, {self.plan.sqs_threads} threads (queues + 2)"
+
+    # ---- inside ------------------------------------------------------------------------------------------------------
+
+    def _spawn_all(self) -> None:
+        """Start every thread there will ever be, but botocore's, which the engine starts when it connects."""
+        spawn = self.threads.spawn
+        spawn("hadoken-watch", self._watch.run, role="watch")
+        spawn("hadoken-resolver", self._resolver.run, role="resolver")
+        spawn("hadoken-credentials", self._credentials.run, role="credentials")
+        for name, executor in self.engine.executors.items():
+            for slot in executor.slots:
+                kernel = f"hd-{name[:7]}-{slot.number}"
+                spawn(f"hadoken-{name}-{slot.number}", partial(executor.run, slot), role=f"pool {name}", kernel_name=kernel)
+        spawn("hadoken-engine", self.engine.run, role="engine")
+
+    def _connect(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[SQS]:
+        """Make the transport; botocore is imported and its client built on the resolver thread. Thread: engine loop."""
+        if self._sqs is not None:
+            ready: asyncio.Future[SQS] = loop.create_future()
+            ready.set_result(self._sqs)
+            return ready
+        return self._resolver.submit(partial(self._make_transport, loop), loop)
+
+    def _make_transport(self, loop: asyncio.AbstractEventLoop) -> SQS:
+        from hadoken.sqs.boto import BotoClient, BotoTransport  # noqa: PLC0415 -- only a worker that needs it loads botocore
+
+        threads = self.plan.sqs_threads
+        client = BotoClient(self._connection, wait_time=self.plan.wait_time, connections=threads)
+        self._credentials.watch(client.refresh_credentials)
+        return BotoTransport(client, loop, partial(self.threads.spawn, role="sqs"), threads)
+
+    def _thread_died(self, name: str) -> None:
+        """A thread of ours ended by an exception: nothing can be promised any more, so stop. Thread: the dying one."""
+        if name != "hadoken-engine":
+            self.engine.hung = True
+            self.drain()
+
+    def _end(self) -> None:
+        """End what is left; bounded. A thread that cannot end in time (a hung handler, an open botocore poll) is left."""
+        self._ended = True
+        self.drain(0.0)
+        self.engine.stopped.wait(FLUSH)
+        self._watch.stop()
+        self._credentials.stop()
+        self._resolver.stop()
+        left = self.threads.join(LAST_JOIN)
+        if left:
+            log.warning("threads left behind: %s", ", ".join(birth.name for birth in left))
+        self.stopped.set()
+
+
+def run(
+    app: App,
+    *,
+    concurrency: int | None = None,
+    queues: Iterable[str] | None = None,
+    drain_timeout: float | timedelta = 25,
+    wait_time: int = 20,
+    region: str | None = None,
+    endpoint_url: str | None = None,
+    max_sqs_threads: int = 64,
+    connection: Connection | None = None,
+    **unknown: Never,
+) -> Never:
+    """Run a worker as the whole program: until SIGTERM or SIGINT, then drain, then exit.
+
+    A second signal makes the drain deadline now. SIGUSR1 and SIGTTIN print the table of threads, SIGTSTP stops receiving,
+    SIGUSR2 dumps stacks even when the interpreter is stuck. Options as for `Worker`.
+
+    Raises:
+        SystemExit: 0 drained, 75 drain forced, 70 engine failed or hung, 78 configuration.
+
+    Thread: the main one. Blocks for the life of the worker.
+    """
+    if not logging.getLogger().handlers:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    try:
+        worker = Worker(
+            app,
+            concurrency=concurrency,
+            queues=queues,
+            drain_timeout=drain_timeout,
+            wait_time=wait_time,
+            region=region,
+            endpoint_url=endpoint_url,
+            max_sqs_threads=max_sqs_threads,
+            connection=connection,
+            **unknown,
+        )
+        code = _run(worker)
+    except ConfigurationError as error:
+        sys.stderr.write(f"hadoken: {error}\n")
+        sys.exit(MISCONFIGURED)
+    sys.stderr.write(farewell(worker.engine.report, code))
+    sys.exit(code)
+
+
+ENDING = (signal.SIGTERM, signal.SIGINT)
+REPORTING = (signal.SIGUSR1, signal.SIGTTIN)
+
+
+def _run(worker: Worker) -> int:
+    """Run a worker under signals until it has ended; returns the exit code."""
+    with Signals((*ENDING, *REPORTING, signal.SIGTSTP)).collected() as signals, _faults():
+        sys.stderr.write(banner(worker.plan, worker.transport))
+        sys.stderr.flush()
+        worker.start()
+        act: Callable[[signal.Signals], None] = _Actions(worker)
+        while not worker.engine.stopped.is_set():
+            for number in signals.wait():
+                act(number)
+        with contextlib.suppress(DrainTimeout):  # it is in the report, and the exit code says so
+            worker.stop()
+    return worker.exit_code
+
+
+class _Actions:
+    """What each signal does."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._ending = False
+
+    def __call__(self, number: signal.Signals) -> None:
+        worker = self._worker
+        if number in REPORTING:
+            worker.report_threads()
+        elif number == signal.SIGTSTP:
+            log.info("%s: no new receives", number.name)
+            worker.quiet()
+        elif not self._ending:
+            self._ending = True
+            log.info("%s: draining for up to %g s", number.name, worker.options.drain_timeout)
+            worker.drain()
+        else:
+            log.warning("%s again: stopping now", number.name)
+            worker.drain(0.0)
+
+
+@contextlib.contextmanager
+def _faults() -> Iterator[None]:
+    """Let SIGUSR2 dump all stacks from C, whatever state the interpreter is in."""
+    faulthandler.register(signal.SIGUSR2, all_threads=True)
+    try:
+        yield
+    finally:
+        faulthandler.unregister(signal.SIGUSR2)
