@@ -92,10 +92,6 @@ requirements: $(BIN)/python ## Resolve and pin the requirements anew (UPGRADE=1:
 COMPILE = .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --custom-compile-command "make requirements" $(if $(UPGRADE),--upgrade)
 
-.PHONY: docs
-docs: $(VENV)/dev.stamp ## Write the reference pages that follow from the code
-	@$(BIN)/python docs/reference/generate.py
-
 .PHONY: changelog
 changelog: $(VENV)/dev.stamp ## Show what the next version's changes would read
 	@$(BIN)/towncrier build --draft

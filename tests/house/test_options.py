@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import runpy
 import typing
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +13,6 @@ import pytest
 from hadoken.app import Handlers
 from hadoken.options import HandlerOptions, PoolOptions, WorkerOptions
 from hadoken.queue import Queue
-from tests.house import source
 
 
 def field_names(options: type[Any]) -> list[str]:
@@ -57,11 +55,3 @@ def test_every_option_says_what_it_means(options: type[Any]) -> None:
         rule = field.metadata["rule"]
         assert rule.doc.endswith(".")
         assert rule.allowed
-
-
-def test_reference_pages_follow_from_the_code() -> None:
-    """The generated pages of the documentation are what the code says today; `make docs` writes them."""
-    pages = runpy.run_path(str(source.ROOT / "docs" / "reference" / "generate.py"))["pages"]()
-    assert pages
-    for path, text in pages.items():
-        assert path.read_text(encoding="utf-8") == text, f"{source.shown(path)} is stale: run make docs"
