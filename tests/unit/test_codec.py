@@ -96,7 +96,11 @@ def test_any_json_comes_back_and_any_json_reader_reads_it(data: dict[str, Any]) 
 @pytest.mark.parametrize(
     ("kind", "text", "says"),
     [
-        (Order, '{"id":1,"lines":[{"sku":"x","count":"two"}]}', "Order: Expected `int`, got `str` - at `$.lines[0].count`"),
+        (
+            Order,
+            '{"id":1,"lines":[{"sku":"x","count":"two"}]}',
+            "Order: Expected `int`, got `str` - at `$.lines[0].count`",
+        ),
         (Order, '{"id":1}', "missing required field `lines`"),
         (Order, "not json", "JSON is malformed"),
         (bytes, "not base64!", "bytes"),

@@ -102,7 +102,9 @@ def test_options_can_be_replaced_and_copied_but_not_changed() -> None:
         PoolOptions(name="a", queues={"q": 1}).queues["q"] = 2  # type: ignore[index] # the line under test
 
 
-@pytest.mark.parametrize("name", ["orders", "a" * 80, "a" * 75 + ".fifo", "A-_9"], ids=["plain", "longest", "fifo", "odd"])
+@pytest.mark.parametrize(
+    "name", ["orders", "a" * 80, "a" * 75 + ".fifo", "A-_9"], ids=["plain", "longest", "fifo", "odd"]
+)
 def test_good_queue_names_pass(name: str) -> None:
     """What SQS takes is given back."""
     assert options.check_queue_name(name) == name
