@@ -62,9 +62,10 @@ types: $(VENV)/dev.stamp ## mypy --strict and basedpyright
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/basedpyright
 
+# Without its cache: that does not notice when a module appears which another one already imports.
 .PHONY: imports
 imports: $(VENV)/dev.stamp ## The floors, and what may import what
-	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/lint-imports --no-logo --no-cache
 
 .PHONY: format
 format: $(VENV)/dev.stamp ## Format the code and fix what a tool can fix

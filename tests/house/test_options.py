@@ -13,6 +13,7 @@ import pytest
 from hadoken.app import Handlers
 from hadoken.options import HandlerOptions, PoolOptions, WorkerOptions
 from hadoken.queue import Queue
+from hadoken.worker.worker import Worker, run
 
 
 def field_names(options: type[Any]) -> list[str]:
@@ -46,6 +47,17 @@ def test_pool_takes_every_pool_option() -> None:
     assert list(parameters) == field_names(PoolOptions)
     defaults = {field.name: field.default for field in dataclasses.fields(PoolOptions)}
     assert parameters["concurrency"].default == defaults["concurrency"]
+
+
+@pytest.mark.parametrize("function", [Worker.__init__, run], ids=["Worker", "run"])
+def test_worker_takes_every_worker_option(function: Callable[..., object]) -> None:
+    """`Worker(app, ...)` and `run(app, ...)` take every field of `WorkerOptions`, first of all and with its default."""
+    parameters = inspect.signature(function).parameters
+    options = dataclasses.fields(WorkerOptions)
+    assert keywords(function)[: len(options)] == field_names(WorkerOptions)
+    assert {each.name: parameters[each.name].default for each in options} == {
+        each.name: each.default for each in options
+    }
 
 
 @pytest.mark.parametrize("options", [HandlerOptions, PoolOptions, WorkerOptions])
