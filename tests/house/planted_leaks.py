@@ -24,7 +24,7 @@ KEPT: list[object] = []
 def kept_open() -> socket.socket:
     """A socket of the whole module: no test's leak."""
     KEPT.append(socket.socket())
-    return KEPT[-1]  # type: ignore[return-value] -- just put there
+    return KEPT[-1]  # type: ignore[return-value] # just put there
 
 
 def message() -> Message[str]:

@@ -17,8 +17,10 @@ TRACES = re.compile(
 )
 LINK = re.compile(r"\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)")
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
-# `noqa: X -- reason`, `type: ignore[x] -- reason`, `pragma: no cover -- reason`, `pyright: ignore[x] -- reason`.
+# `noqa: X -- reason`, `pragma: no cover -- reason`; mypy and basedpyright want a comment of its own for the reason:
+# `type: ignore[x] # reason`. One reason may serve several waivers of a line.
 WAIVER = re.compile(r"#\s*(?:noqa|type:\s*ignore|pyright:\s*ignore|pragma:)(?P<rest>.*)$")
+REASON = re.compile(r"(?:--|#) (?!noqa|type:|pyright:|pragma:)\S")
 
 
 def text_of(path: Path) -> str:
@@ -82,15 +84,33 @@ def test_a_trace_is_seen(trace: str) -> None:
 
 
 def test_every_waiver_gives_its_reason() -> None:
-    """What a checker is told to overlook is followed by `-- reason`."""
+    """What a checker is told to overlook is followed by the reason."""
     found = [
         f"{source.shown(path)}:{number}"
         for path in source.committed()
         if path.suffix == ".py"
         for number, line in enumerate(text_of(path).splitlines(), 1)
-        if (waiver := WAIVER.search(line)) and " -- " not in waiver["rest"]
+        if (waiver := WAIVER.search(line)) and not REASON.search(waiver["rest"])
     ]
     assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("line", "excused"),
+    [
+        ("x  # no" + "qa: S101", False),
+        ("x  # no" + "qa: S101 -- it is a test", True),
+        ("x  # type: " + "ignore[misc]", False),
+        ("x  # type: " + "ignore[misc] # no stubs", True),
+        ("x  # type: " + "ignore[misc] # no" + "qa: F821", False),
+        ("x  # type: " + "ignore[misc] # no" + "qa: F821 -- the point", True),
+    ],
+)
+def test_a_waiver_without_reason_is_seen(line: str, *, excused: bool) -> None:
+    """A second waiver is no reason for the first."""
+    waiver = WAIVER.search(line)
+    assert waiver is not None
+    assert bool(REASON.search(waiver["rest"])) is excused
 
 
 def test_requirements_are_hashed_and_name_no_index() -> None:

@@ -46,11 +46,11 @@ def remember_births() -> Callable[[], None]:
         start(self)
 
     def forget() -> None:
-        asyncio.BaseEventLoop.__init__ = make  # type: ignore[method-assign] -- puts back what was there
-        threading.Thread.start = start  # type: ignore[method-assign] -- the same
+        asyncio.BaseEventLoop.__init__ = make  # type: ignore[method-assign] # puts back what was there
+        threading.Thread.start = start  # type: ignore[method-assign] # the same
 
-    asyncio.BaseEventLoop.__init__ = remembering_init  # type: ignore[method-assign] -- see the docstring
-    threading.Thread.start = remembering_start  # type: ignore[method-assign] -- see the docstring
+    asyncio.BaseEventLoop.__init__ = remembering_init  # type: ignore[method-assign] # see the docstring
+    threading.Thread.start = remembering_start  # type: ignore[method-assign] # see the docstring
     return forget
 
 
