@@ -1,6 +1,7 @@
 """The numbers of SQS, each with its source, and the checks that need nothing else.
 
-Sources: [D] SQS developer guide and the API model of botocore 1.44; [A] answers recorded from AWS by public test suites.
+Sources: [D] SQS developer guide and the API model of botocore 1.44; [A] answers recorded from AWS by public test
+suites.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ TOKEN: Final = re.compile(r"[!-~]{1,128}")
 ATTRIBUTE_NAME: Final = re.compile(r"(?!(?i:aws\.|amazon\.))(?!\.)(?!.*\.\.)[A-Za-z0-9_.-]{1,256}(?<!\.)")
 ATTRIBUTE_TYPE: Final = re.compile(r"(String|Number|Binary)(\..+)?", re.DOTALL)
 
-# What a body or a String value must not hold: everything outside #x9 #xA #xD #x20-#xD7FF #xE000-#xFFFD #x10000-#x10FFFF. [A]
+# What a body or a String value must not hold: everything outside #x9 #xA #xD #x20-#xD7FF #xE000-#xFFFD
+# #x10000-#x10FFFF. [A]
 REFUSED_CHARACTER: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 

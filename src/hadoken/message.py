@@ -10,7 +10,8 @@ from hadoken.clock import SYSTEM, Clock
 
 B = TypeVar("B")
 
-# The attribute that carries `Message.key` through every copy we make, and the one that says why a copy was dead-lettered.
+# The attribute that carries `Message.key` through every copy we make, and the one that says why a copy was
+# dead-lettered.
 KEY_ATTRIBUTE = "hadoken-key"
 REASON_ATTRIBUTE = "hadoken-reason"
 
@@ -117,7 +118,7 @@ class Context:
 
     @property
     def time_left(self) -> float:
-        """Seconds until the lease ends if nothing extends it any more, as last heard from the engine; never negative."""
+        """Seconds until the lease ends if nothing extends it, as last heard from the engine; never negative."""
         return max(0.0, self._lease_end - self._clock.lease())
 
     def lease_moved(self, lease_end: float) -> None:
@@ -127,7 +128,8 @@ class Context:
     def extend(self, seconds: float) -> None:
         """Ask for at least `seconds` of lease from now, beyond what the engine keeps alive by itself.
 
-        Returns at once; the engine sends the request with its next batch and `time_left` follows when SQS has confirmed.
+        Returns at once; the engine sends the request with its next batch and `time_left` follows when SQS has
+        confirmed.
 
         Args:
             seconds: 1..43,200; more than what is left of the 12 hours since the receive is shortened to that.

@@ -1,8 +1,8 @@
 """How the handling of one message ends: exactly one of five outcomes.
 
 A handler returns or raises one; returning None is `Ack`. The raisable ones derive from BaseException, so that a user's
-`except Exception` cannot swallow them. What crosses from a handler thread to the engine is a `Verdict`: plain data without
-an exception, a traceback or a reference to the message (I8).
+`except Exception` cannot swallow them. What crosses from a handler thread to the engine is a `Verdict`: plain data
+without an exception, a traceback or a reference to the message (I8).
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Retry(OutcomeSignal):
     """Handle it again later.
 
     Args:
-        after: seconds (or a timedelta) until the next try, >= 0; None takes the handler's retry policy. SQS allows 12 h in
-            all from the receive: a longer wait is shortened to what is left.
+        after: seconds (or a timedelta) until the next try, >= 0; None takes the handler's retry policy. SQS allows 12
+            h in all from the receive: a longer wait is shortened to what is left.
         reason: why, for logs and error hooks.
     """
 

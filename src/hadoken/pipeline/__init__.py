@@ -8,9 +8,9 @@
                                         │                             Discard
                        keeper: one heap, extends every lease in batches of 10 at half its life
 
-Stages do not import each other: they meet in the in-flight table and are wired in `worker.pool`. What a stage decides is a
-plain function of (state, now) that returns what to do; the engine does the I/O. All of it runs on the engine loop, except
-the bodies of handlers.
+Stages do not import each other: they meet in the in-flight table and are wired in `worker.pool`. What a stage decides
+is a plain function of (state, now) that returns what to do; the engine does the I/O. All of it runs on the engine loop,
+except the bodies of handlers.
 
 Classes of held messages, each with a bound of its own:
 
@@ -22,7 +22,8 @@ Classes of held messages, each with a bound of its own:
 Invariants:
 
 - I1 A message received is in the table until SQS confirmed its delete or visibility change, or its lease lapsed.
-- I2 No receive asks for more messages than there are free places (a scout: one, its own); a place is freed exactly once.
+- I2 No receive asks for more messages than there are free places (a scout: one, its own); a place is freed exactly
+  once.
 - I3 Every message gets exactly one outcome; outcomes reach SQS in batches of <= 10; each entry's failure is handled by
   itself and retried until the lease ends.
 - I4 No lease lapses while its handler runs and SQS answers within the margin. If one does, the handler is told, no

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING
 from hadoken import limits
 from hadoken.message import KEY_ATTRIBUTE, REASON_ATTRIBUTE
 from hadoken.outcome import Kind, Verdict
-from hadoken.pipeline.lease import Margin, extension
 from hadoken.pipeline.inflight import State
+from hadoken.pipeline.lease import Margin, extension
 from hadoken.sqs.api import (
     Attribute,
     ChangeVisibilityBatch,
@@ -235,7 +235,7 @@ class Acknowledger:
         return None
 
     def _hopeless(self, batch: Batch, record: Record, failure: EntryFailure, now: float) -> End | None:
-        """What more tries would hardly mend: a copy becomes a late retry; else the lease is let go, tries go on until then."""
+        """What more tries would hardly mend: a copy becomes a late retry, else the lease is let go."""
         name = batch.operation.name.lower()
         log.error("queue %s: %s refused: %s: %s", batch.queue.name, name, failure.code, failure.message)
         if batch.operation is Operation.COPY:

@@ -1,9 +1,10 @@
 """Admission: no message is received without a place for it.
 
-`places = concurrency + lookahead`. A place counts a message that a handler could take: active ones, and those that an open
-receive may bring. Receives are kept full: a queue that has messages is asked again when ten places are free. A queue whose
-last receive was not full keeps one *scout* beside its neighbours: a long poll for a single message, in a place of its own,
-so that an empty queue delays no other and holds back nobody's places. Engine loop only; blocks on nothing.
+`places = concurrency + lookahead`. A place counts a message that a handler could take: active ones, and those that an
+open receive may bring. Receives are kept full: a queue that has messages is asked again when ten places are free. A
+queue whose last receive was not full keeps one *scout* beside its neighbours: a long poll for a single message, in a
+place of its own, so that an empty queue delays no other and holds back nobody's places. Engine loop only; blocks on
+nothing.
 """
 
 from __future__ import annotations

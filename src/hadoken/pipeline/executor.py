@@ -55,7 +55,7 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class Finished(msgspec.Struct, frozen=True):
-    """What a handler thread tells the engine. `verdict` is None when the message was withdrawn before it was started."""
+    """What a handler thread tells the engine. `verdict` is None for a message withdrawn before its start."""
 
     ticket: int
     verdict: Verdict | None
@@ -151,7 +151,7 @@ class Executor:
                     ctx.lease_moved(lease_end)
 
     def withdraw(self, ticket: int) -> None:
-        """Keep a message that was handed over from being started, if it has not been; it comes back without a verdict."""
+        """Keep a message that was handed over from being started, if it can; it then comes back without a verdict."""
         self._withdrawn.add(ticket)
 
     def take_back(self) -> list[int]:

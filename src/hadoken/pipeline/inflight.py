@@ -53,8 +53,27 @@ class Record:
     """
 
     __slots__ = (
-        "__weakref__", "changing", "entry", "extending", "extensions", "handle", "held_until", "keep", "lease_end", "lost",
-        "message", "queue", "received_at", "retries", "started", "state", "ticket", "timeout", "tries", "verdict", "visible_at",
+        "__weakref__",
+        "changing",
+        "entry",
+        "extending",
+        "extensions",
+        "handle",
+        "held_until",
+        "keep",
+        "lease_end",
+        "lost",
+        "message",
+        "queue",
+        "received_at",
+        "retries",
+        "started",
+        "state",
+        "ticket",
+        "timeout",
+        "tries",
+        "verdict",
+        "visible_at",
     )  # fmt: skip -- one name a line hides that there are few
 
     def __init__(

@@ -1,8 +1,8 @@
 """The keeper: the one thing that extends leases, for all messages, in batches.
 
 One heap holds one entry per receive (and later per confirmed batch of extensions): a time and the records that are due
-then. A record that is finished is taken out of its entry at once, so nothing here outlives its message (I8); entries left
-empty are swept when they are the majority. Engine loop only; blocks on nothing.
+then. A record that is finished is taken out of its entry at once, so nothing here outlives its message (I8); entries
+left empty are swept when they are the majority. Engine loop only; blocks on nothing.
 """
 
 from __future__ import annotations

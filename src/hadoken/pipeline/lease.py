@@ -1,7 +1,7 @@
 """Visibility arithmetic: when a lease began, how far it may be trusted, how far it may still go.
 
-All times are seconds of the lease clock. Source: SQS API Reference, ChangeMessageVisibility: seconds count from the call,
-and 12 hours are a total since the receive.
+All times are seconds of the lease clock. Source: SQS API Reference, ChangeMessageVisibility: seconds count from the
+call, and 12 hours are a total since the receive.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class ServerClock:
     """The offset between the server's Date and our lease clock, learnt from answers.
 
     Of each answer we know that it was made before it arrived. The largest `date - arrival` seen is therefore the best
-    lower bound of the offset, and a lease that starts at `date - offset` starts at most a network delay too early, never
-    too late by more than the Date's resolution allows.
+    lower bound of the offset, and a lease that starts at `date - offset` starts at most a network delay too early,
+    never too late by more than the Date's resolution allows.
     """
 
     def __init__(self) -> None:

@@ -1,6 +1,7 @@
 """One queue's poll: at most one open receive, a back-off that never gives up, one log line for each change of state.
 
-Engine loop only; blocks on nothing. The engine sends what `request` builds and reports back with `answered` or `failed`.
+Engine loop only; blocks on nothing. The engine sends what `request` builds and reports back with `answered` or
+`failed`.
 """
 
 from __future__ import annotations

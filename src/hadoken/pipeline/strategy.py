@@ -1,8 +1,8 @@
 """How queues of one pool share its places while several of them have messages.
 
 Weighted fair share by virtual time: each message taken moves its queue's time on by 1/weight, and the queue that is
-furthest behind is asked first. A queue that comes back from being empty starts at the time of the others, so that it can
-not claim what it did not need before.
+furthest behind is asked first. A queue that comes back from being empty starts at the time of the others, so that it
+can not claim what it did not need before.
 """
 
 from __future__ import annotations

@@ -1,13 +1,15 @@
 """What hadoken asks of SQS, and nothing more.
 
 Rules of this file:
-- Requests and answers are plain data. A partial failure of a batch is a value (`BatchAnswer.failed`); only a request that
-  failed whole is an exception, always an `SQSError`.
+- Requests and answers are plain data. A partial failure of a batch is a value (`BatchAnswer.failed`); only a request
+  that failed whole is an exception, always an `SQSError`.
 - Entries of a batch are known by their position, 0 to 9, never by message id or receipt handle.
 - Retry policy lives above this seam, once, for every implementation. An implementation sends a request once.
-- The engine's calls return an `asyncio.Future` of the running loop: it can be awaited, and a callback on it costs no task.
+- The engine's calls return an `asyncio.Future` of the running loop: it can be awaited, and a callback on it costs no
+  task.
 
-Implementations: `sqs.boto` (any botocore client, in fixed threads) and `local.inprocess` (the local SQS without a socket).
+Implementations: `sqs.boto` (any botocore client, in fixed threads) and `local.inprocess` (the local SQS without a
+socket).
 """
 
 from __future__ import annotations
@@ -39,7 +41,8 @@ class ReceivedMessage(msgspec.Struct, frozen=True, weakref=True):
 
     Attributes:
         body: the text as sent, 1..1,048,576 bytes.
-        system: SQS's own attributes, all strings: SentTimestamp (ms since 1970), ApproximateReceiveCount, MessageGroupId...
+        system: SQS's own attributes, all strings: SentTimestamp (ms since 1970), ApproximateReceiveCount,
+            MessageGroupId...
         attributes: the sender's message attributes, at most ten.
     """
 
@@ -221,14 +224,22 @@ class Fault(enum.Enum):
     TRANSIENT = "SQS or the network: try again"
 
 
-# Shape names and legacy names, both without the prefix "AWS.SimpleQueueService.". Source: the JSON protocol's model of SQS
-# (query compatibility names) and recorded AWS answers.
+# Shape names and legacy names, both without the prefix "AWS.SimpleQueueService.". Source: the JSON protocol's model
+# of SQS (query compatibility names) and recorded AWS answers.
 _FAULTS: Mapping[str, Fault] = {
     **dict.fromkeys(("QueueDoesNotExist", "NonExistentQueue", "QueueDeletedRecently"), Fault.NO_QUEUE),
     **dict.fromkeys(
         (
-            "RequestThrottled", "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottledException",
-            "TooManyRequestsException", "SlowDown", "KmsThrottled", "KMS.ThrottlingException", "RequestLimitExceeded",
+            "RequestThrottled",
+            "Throttling",
+            "ThrottlingException",
+            "ThrottledException",
+            "RequestThrottledException",
+            "TooManyRequestsException",
+            "SlowDown",
+            "KmsThrottled",
+            "KMS.ThrottlingException",
+            "RequestLimitExceeded",
         ),
         Fault.THROTTLE,
     ),
@@ -236,21 +247,40 @@ _FAULTS: Mapping[str, Fault] = {
     **dict.fromkeys(("ReceiptHandleIsInvalid", "MessageNotInflight"), Fault.LEASE_LOST),
     **dict.fromkeys(
         (
-            "AccessDenied", "AccessDeniedException", "InvalidClientTokenId", "UnrecognizedClientException",
-            "SignatureDoesNotMatch", "InvalidSignatureException", "InvalidAddress", "InvalidSecurity",
-            "KmsAccessDenied", "KmsDisabled", "KmsNotFound", "KmsInvalidState", "KmsInvalidKeyUsage", "KmsOptInRequired",
-            "KMS.AccessDeniedException", "KMS.DisabledException", "KMS.NotFoundException", "KMS.InvalidStateException",
-            "KMS.InvalidKeyUsageException", "KMS.OptInRequired", "NoCredentials",
+            "AccessDenied",
+            "AccessDeniedException",
+            "InvalidClientTokenId",
+            "UnrecognizedClientException",
+            "SignatureDoesNotMatch",
+            "InvalidSignatureException",
+            "InvalidAddress",
+            "InvalidSecurity",
+            "KmsAccessDenied",
+            "KmsDisabled",
+            "KmsNotFound",
+            "KmsInvalidState",
+            "KmsInvalidKeyUsage",
+            "KmsOptInRequired",
+            "KMS.AccessDeniedException",
+            "KMS.DisabledException",
+            "KMS.NotFoundException",
+            "KMS.InvalidStateException",
+            "KMS.InvalidKeyUsageException",
+            "KMS.OptInRequired",
+            "NoCredentials",
         ),
         Fault.DENIED,
     ),
-    **dict.fromkeys(
-        ("ExpiredToken", "ExpiredTokenException", "RequestTimeTooSkewed", "RequestExpired"), Fault.REFRESH
-    ),
+    **dict.fromkeys(("ExpiredToken", "ExpiredTokenException", "RequestTimeTooSkewed", "RequestExpired"), Fault.REFRESH),
     **dict.fromkeys(
         (
-            "InternalFailure", "InternalError", "InternalServerError", "ServiceUnavailable", "ServiceUnavailableException",
-            "RequestTimeout", "RequestTimeoutException",
+            "InternalFailure",
+            "InternalError",
+            "InternalServerError",
+            "ServiceUnavailable",
+            "ServiceUnavailableException",
+            "RequestTimeout",
+            "RequestTimeoutException",
         ),
         Fault.TRANSIENT,
     ),

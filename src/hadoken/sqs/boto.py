@@ -3,8 +3,8 @@
 Rules of this file:
 - A request is sent once; botocore's own retries are off, since retry policy lives above the seam.
 - botocore's errors end here, translated `from exc`.
-- `BotoTransport` starts its threads when it is made and no other ever. A botocore call cannot be aborted: it ends by its
-  read time-out, which for a poll is its wait plus two seconds.
+- `BotoTransport` starts its threads when it is made and no other ever. A botocore call cannot be aborted: it ends by
+  its read time-out, which for a poll is its wait plus two seconds.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class BotoClient:
         return str(answer["QueueUrl"])
 
     def refresh_credentials(self) -> None:
-        """Renew credentials that are about to expire; blocks for a request where they come from a role. Else instant."""
+        """Renew credentials that are about to expire; blocks for a request where they come from a role."""
         if self._anonymous:
             return
         try:
@@ -158,7 +158,7 @@ class BotoClient:
         self._polls.close()
 
     @staticmethod
-    def _client(session: botocore.session.Session, connection: Connection, read: float, connections: int) -> Any:
+    def _client(session: botocore.session.Session, connection: Connection, read: float, connections: int) -> Any:  # noqa: ANN401 -- botocore makes its classes at run time
         config = Config(
             connect_timeout=CONNECT_TIMEOUT,
             read_timeout=read,
@@ -166,7 +166,9 @@ class BotoClient:
             max_pool_connections=connections,
             parameter_validation=False,  # what we send is built and checked here; validation costs 100 us a call
         )
-        made_up = {"aws_access_key_id": "local", "aws_secret_access_key": "local"} if connection.anonymous else {}
+        made_up: dict[str, Any] = (
+            {"aws_access_key_id": "local", "aws_secret_access_key": "local"} if connection.anonymous else {}
+        )
         region = connection.region or ("us-east-1" if connection.anonymous else None)
         try:
             return session.create_client(
@@ -275,7 +277,9 @@ class BotoTransport:
         self._work.put(work)
         return future
 
-    def _reply(self, settle: Callable[[asyncio.Future[T], Any], None], future: asyncio.Future[T], value: object) -> None:
+    def _reply(
+        self, settle: Callable[[asyncio.Future[T], Any], None], future: asyncio.Future[T], value: object
+    ) -> None:
         try:
             self._loop.call_soon_threadsafe(settle, future, value)
         except RuntimeError:  # the loop was closed at the stop deadline: nobody waits for this answer any more
@@ -346,7 +350,9 @@ def _failed(answer: Answer) -> Mapping[int, EntryFailure]:
     if not failed:
         return {}
     return {
-        int(one["Id"]): EntryFailure(str(one.get("Code", "")), str(one.get("Message", "")), bool(one.get("SenderFault")))
+        int(one["Id"]): EntryFailure(
+            str(one.get("Code", "")), str(one.get("Message", "")), bool(one.get("SenderFault"))
+        )
         for one in failed
     }
 
@@ -358,5 +364,3 @@ def _seconds(date: str) -> float | None:
         return parsedate_to_datetime(date).timestamp()
     except (TypeError, ValueError):
         return None
-
-

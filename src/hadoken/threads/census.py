@@ -1,7 +1,7 @@
 """The census: every OS thread of this process, what it is called, what state it is in, which Python frame it is in.
 
-Read from /proc and from the interpreter, without stopping anything. A field that cannot be read is empty, never an error.
-Threads that Python never saw are listed too.
+Read from /proc and from the interpreter, without stopping anything. A field that cannot be read is empty, never an
+error. Threads that Python never saw are listed too.
 """
 
 from __future__ import annotations
@@ -11,13 +11,29 @@ import sys
 import sysconfig
 import threading
 import traceback
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Protocol
 
 _TASKS = Path("/proc/self/task")
 _STDLIB = sysconfig.get_path("stdlib")
 _DEPTH = 12  # frames looked at for the first one outside the standard library
+
+
+class Known(Protocol):
+    """What is read of a Python thread."""
+
+    @property
+    def name(self) -> str:
+        """Its Python name."""
+        ...
+
+    @property
+    def ident(self) -> int | None:
+        """Python's identity of it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +46,8 @@ class ThreadInfo:
         comm: the kernel's name for it, at most 15 bytes; "" where it cannot be read.
         state: the kernel's letter: R running, S sleeping, D in I/O; "?" where it cannot be read.
         cpu: seconds of CPU used so far.
-        where: "file:line function", innermost frame outside the standard library if there is one near; "" for native threads.
+        where: "file:line function", innermost frame outside the standard library if there is one near; "" for native
+            threads.
         ident: Python's identity of it, None for native threads.
     """
 
@@ -49,7 +66,7 @@ def census() -> list[ThreadInfo]:
     Thread: any. Costs about 70 us a thread and blocks on nothing.
     """
     known = {t.native_id: t for t in threading.enumerate() if t.native_id is not None}
-    frames = sys._current_frames()  # noqa: SLF001 -- the documented way to see other threads' frames
+    frames = sys._current_frames()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] -- the documented way
     try:
         return [_info(tid, known.get(tid), frames) for tid in _tids(known)]
     finally:
@@ -58,21 +75,21 @@ def census() -> list[ThreadInfo]:
 
 def stack(ident: int, limit: int = 20) -> str:
     """The Python stack of one thread as text, innermost frame last; "" if it has ended."""
-    frame = sys._current_frames().get(ident)  # noqa: SLF001 -- as above
+    frame = sys._current_frames().get(ident)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] -- as above
     try:
         return "".join(traceback.format_stack(frame, limit)) if frame is not None else ""
     finally:
         del frame
 
 
-def _tids(known: dict[int, threading.Thread]) -> list[int]:
+def _tids(known: Iterable[int]) -> list[int]:
     try:
-        return sorted(int(name) for name in os.listdir(_TASKS))
+        return sorted(int(task.name) for task in _TASKS.iterdir())
     except OSError:  # no /proc: what Python knows is what there is to say
         return sorted(known)
 
 
-def _info(tid: int, thread: threading.Thread | None, frames: dict[int, FrameType]) -> ThreadInfo:
+def _info(tid: int, thread: Known | None, frames: dict[int, FrameType]) -> ThreadInfo:
     comm, state, cpu = _stat(tid)
     ident = thread.ident if thread else None
     frame = frames.get(ident) if ident is not None else None

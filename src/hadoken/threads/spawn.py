@@ -79,7 +79,7 @@ class Threads:
         self._check(role, name)
         kernel = (kernel_name or name.replace("hadoken-", "hd-"))[:KERNEL_NAME_BYTES]
         thread = threading.Thread(target=self._live, args=(name, kernel, body), name=name, daemon=True)
-        caller = sys._getframe(1)  # noqa: SLF001 -- the interpreter's own way to name a caller
+        caller = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] -- names the caller
         site = f"{caller.f_code.co_filename}:{caller.f_lineno}"
         self._births.append(Birth(name, role, site, SYSTEM.lease(), thread))
         thread.start()

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import hadoken
+from hadoken.worker.plan import FLUSH
 
 if TYPE_CHECKING:
     from hadoken.worker.plan import Plan
@@ -21,12 +22,13 @@ def budget_line(budget: Mapping[str, int]) -> str:
 
 def banner(plan: Plan, transport: str) -> str:
     """The start banner: version, queues, transport, thread budget; lines ended by a newline."""
+    drain = f"{plan.options.drain_timeout:g} s from SIGTERM, then up to {FLUSH:g} s to report"
     lines = [
         f"hadoken {hadoken.__version__}  app {plan.app.name}  pid {os.getpid()}  Python {platform.python_version()}",
         *(f"  {'queues':<10} {line}" for line in _queue_lines(plan)),
         f"  {'transport':<10} {transport}",
         f"  {'threads':<10} {budget_line(plan.budget)}; this number does not change",
-        f"  {'drain':<10} {plan.options.drain_timeout:g} s from SIGTERM, then 5 s to report; polls wait {plan.wait_time} s",
+        f"  {'drain':<10} {drain}; polls wait {plan.wait_time} s",
     ]
     return "\n".join(lines) + "\n"
 

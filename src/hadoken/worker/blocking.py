@@ -16,7 +16,8 @@ log = logging.getLogger("hadoken.worker")
 
 T = TypeVar("T")
 
-REFRESH_EVERY = 60.0  # seconds; botocore renews credentials 10 to 15 minutes before they expire, so one look a minute is early enough
+# seconds; botocore renews credentials 10 to 15 minutes before they expire, so one look a minute is early enough
+REFRESH_EVERY = 60.0
 
 
 class Resolver:
@@ -77,7 +78,7 @@ class Credentials:
                     self._refresh()
             except HadokenError as error:
                 if not failing:
-                    log.error("%s; requests go on with the old ones while they last", error)
+                    log.warning("%s; requests go on with the old ones while they last", error)
                 failing = True
             else:
                 failing = False

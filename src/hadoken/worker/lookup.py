@@ -1,7 +1,7 @@
 """Looking queues up: once per queue at boot, never on the path of a message.
 
-A queue that does not exist is the user's mistake and ends the boot, with all missing ones named at once. An SQS that does
-not answer is not: the worker stays up and tries on.
+A queue that does not exist is the user's mistake and ends the boot, with all missing ones named at once. An SQS that
+does not answer is not: the worker stays up and tries on.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ async def look_up(sqs: SQS, plan: Plan, *, on_trouble: Callable[[SQSError], None
     """Find all queues of a worker.
 
     Args:
+        sqs: what to ask.
+        plan: which queues.
         on_trouble: called once, with the first error, when SQS cannot be asked; the search goes on.
 
     Returns:

@@ -52,6 +52,8 @@ def plan(app: App, options: WorkerOptions, *, own_transport: bool = False) -> Pl
     """Work out what a worker for this app will be.
 
     Args:
+        app: what to run.
+        options: how to run it.
         own_transport: whether SQS is reached without botocore's threads.
 
     Raises:

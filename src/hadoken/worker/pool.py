@@ -1,10 +1,11 @@
 """One pool: its stages wired around its in-flight table.
 
 Rules of this file:
-- No I/O, no thread, no clock: `turn(now)` returns the calls to make, `answered` and `failed` take their answers in. So a
-  test can step a whole pool by hand.
+- No I/O, no thread, no clock: `turn(now)` returns the calls to make, `answered` and `failed` take their answers in.
+  So a test can step a whole pool by hand.
 - Engine loop only.
-- The order of a turn is the way of a message backwards: outcomes first, for they free the places that polls then ask for.
+- The order of a turn is the way of a message backwards: outcomes first, for they free the places that polls then ask
+  for.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hadoken import limits
+from hadoken.errors import SQSError
 from hadoken.outcome import ACKED, Kind, Verdict
 from hadoken.pipeline.acknowledger import LONGEST_RETRY, Acknowledger, Batch, End
 from hadoken.pipeline.admission import LOOKAHEAD, Admission
@@ -55,7 +57,9 @@ class Pool:
         hung: tickets of messages whose handler is over its time limit.
     """
 
-    def __init__(self, name: str, queues: Sequence[QueueInfo], executor: Executor, *, lookahead: int = LOOKAHEAD) -> None:
+    def __init__(
+        self, name: str, queues: Sequence[QueueInfo], executor: Executor, *, lookahead: int = LOOKAHEAD
+    ) -> None:
         self.name = name
         self.executor = executor
         self.concurrency = len(executor.slots)
@@ -112,7 +116,7 @@ class Pool:
             raise TypeError(f"a batch was answered by {type(answer).__name__}")
         self._batch_answered(call, answer.failed, now)
 
-    def failed(self, call: Call, error: api.errors.SQSError, now: float) -> None:
+    def failed(self, call: Call, error: SQSError, now: float) -> None:
         """Take in that a call of `turn` failed whole."""
         if isinstance(call, Poll):
             call.poller.failed(error, now)
@@ -174,9 +178,14 @@ class Pool:
             self._limit_at = now + self._shortest_limit
         self.executor.hand(
             Job(
-                record.ticket, record.queue.name, record.message, record.attempt, record.is_last_attempt, record.lease_end
+                record.ticket,
+                record.queue.name,
+                record.message,
+                record.attempt,
+                record.is_last_attempt,
+                record.lease_end,
             )
-        )  # fmt: skip
+        )
 
     # ---- finishing ---------------------------------------------------------------------------------------------------
 
@@ -212,8 +221,8 @@ class Pool:
     def _hold(self, record: Record, verdict: Verdict, now: float) -> None:
         """Hold a failed FIFO head, with its group behind it, until its next try in place.
 
-        A release would cost every message behind it a receive: five messages of a group were seen dead-lettered, four of
-        them never started, after three failures of the first.
+        A release would cost every message behind it a receive: five messages of a group were seen dead-lettered, four
+        of them never started, after three failures of the first.
         """
         record.retries += 1
         self.table.move(record, State.WAITING)
@@ -223,9 +232,12 @@ class Pool:
         """Hand a message that is done to the acknowledger."""
         if verdict.kind is Kind.DEAD_LETTER and not record.queue.dead_letter_url:
             log.error(
-                "queue %s: message %s should be dead-lettered (%s), but no dead-letter queue is known; it is retried in %d s",
-                record.queue.name, record.message.message_id, verdict.reason, LONGEST_RETRY,
-            )  # fmt: skip
+                "queue %s: message %s should be dead-lettered (%s), but no dead-letter queue is known; retried in %d s",
+                record.queue.name,
+                record.message.message_id,
+                verdict.reason,
+                LONGEST_RETRY,
+            )
             verdict = Verdict(Kind.RETRY, after=LONGEST_RETRY, reason=verdict.reason, failed=verdict.failed)
         record.verdict = verdict
         record.visible_at = now + verdict.after
@@ -288,7 +300,7 @@ class Pool:
                     self.executor.tell(record.ticket, lease_end=record.lease_end)
 
     def _lost(self, record: Record, now: float) -> None:
-        """A lease lapsed (I4): say so to whoever is concerned; what was not started goes, what runs may still finish."""
+        """A lease lapsed (I4): tell whom it concerns; what was not started goes, what runs may finish."""
         self._note_lost(record, "it was not extended in time")
         if record.state is State.ACTIVE:
             self.executor.tell(record.ticket, lease_lost=True)
@@ -326,7 +338,7 @@ class Pool:
             else:
                 ends.append(in_hand.since + limit)
         running = self.table.active > len(self.hung)
-        self._limit_at = min(min(ends), now + self._shortest_limit) if running else None
+        self._limit_at = min(*ends, now + self._shortest_limit) if running else None
 
     def _overrun(self, record: Record, in_hand: InHand, now: float) -> None:
         """End the extending of a handler that hangs; its thread keeps its slot and is not replaced."""
@@ -335,9 +347,14 @@ class Pool:
         self.counts[record.queue.name].overrun += 1
         self.executor.tell(record.ticket, cancelled=True)
         log.error(
-            "handler %s (hadoken-%s-%d) has run message %s for %.0f s, its limit is %s s: its lease is no longer extended",
-            in_hand.handler, self.name, in_hand.slot, in_hand.message_id, now - in_hand.since, record.queue.time_limit,
-        )  # fmt: skip
+            "handler %s (hadoken-%s-%d) has run message %s for %.0f s, its limit is %s s: it is not extended any more",
+            in_hand.handler,
+            self.name,
+            in_hand.slot,
+            in_hand.message_id,
+            now - in_hand.since,
+            record.queue.time_limit,
+        )
 
     # ---- the end -----------------------------------------------------------------------------------------------------
 
@@ -398,7 +415,7 @@ class Pool:
     # ---- small things ------------------------------------------------------------------------------------------------
 
     def _enough(self, now: float) -> int:
-        """Outcomes for which the engine wants to be woken: each, unless it will look soon anyway or a batch can fill."""
+        """Outcomes for which the engine wants to be woken: each, unless it will look soon anyway."""
         if self.acknowledger.next_flush() is None or self.draining:
             return 1
         batch = limits.BATCH_ENTRIES - self.acknowledger.pending % limits.BATCH_ENTRIES

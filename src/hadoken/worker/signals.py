@@ -10,7 +10,7 @@ import contextlib
 import select
 import signal
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from types import FrameType
 
 SLICE = 1.0  # seconds; the main thread looks up so often, since code injected into a process runs only then
@@ -27,11 +27,11 @@ class Signals:
         self._came: list[int] = []
 
     @contextlib.contextmanager
-    def collected(self) -> Iterator[Signals]:
+    def collected(self) -> Generator[Signals]:
         """Take over the signals for the length of a block."""
         reader, writer = socket.socketpair()
-        reader.setblocking(False)
-        writer.setblocking(False)
+        for end in (reader, writer):
+            end.setblocking(False)  # noqa: FBT003 -- the standard library's own signature
         self._reader = reader
         before = {number: signal.signal(number, self._note) for number in self._numbers}
         fd_before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)

@@ -1,7 +1,8 @@
 """The terminator: the order in which a worker stops, on one screen.
 
 1. Quiet: no new receive.
-2. Open polls and running handlers are waited for side by side. What a poll brings, and what was received and not started,
+2. Open polls and running handlers are waited for side by side. What a poll brings, and what was received and not
+started,
    is started while threads are idle, else given back.
 3. At the deadline: handlers are told, their messages released (FIFO: the lease is left), and named in the report.
 4. What finished is told to SQS, with retries, for at most `FLUSH` seconds more. The keeper extends until the end.

@@ -9,7 +9,7 @@ import faulthandler
 import logging
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from datetime import timedelta
 from functools import partial
 from types import TracebackType
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Never, Self
 from hadoken.clock import SYSTEM, Wake
 from hadoken.errors import ConfigurationError, DrainTimeout, LifecycleError
 from hadoken.options import WorkerOptions
+from hadoken.retry import seconds_of
 from hadoken.sqs.connection import Connection
 from hadoken.threads.spawn import Threads
 from hadoken.threads.watch import Watch
@@ -46,13 +47,14 @@ LAST_JOIN = 1.0  # seconds for threads that were told to end and have nothing to
 class Worker:
     """Processes the messages of an app's queues.
 
-    `with Worker(app) as worker:` runs it beside other code: no signal handler is touched, and at the end of the block it
-    drains. `hadoken.run(app)` makes it the whole program.
+    `with Worker(app) as worker:` runs it beside other code: no signal handler is touched, and at the end of the block
+    it drains. `hadoken.run(app)` makes it the whole program.
 
     Args:
         app: what to run.
         concurrency, queues, drain_timeout, wait_time, region, endpoint_url, max_sqs_threads: see `WorkerOptions`.
-        sqs: a transport to use instead of botocore, such as the local SQS in process; its calls are made on the engine loop.
+        sqs: a transport to use instead of botocore, such as the local SQS in process; its calls are made on the
+            engine loop.
         connection: how to reach SQS, instead of region and endpoint_url.
 
     Raises:
@@ -77,7 +79,7 @@ class Worker:
         self.options = WorkerOptions(
             concurrency=concurrency,
             queues=None if queues is None else tuple(queues),
-            drain_timeout=drain_timeout,  # type: ignore[arg-type] -- a timedelta is kept as seconds
+            drain_timeout=seconds_of(drain_timeout),
             wait_time=wait_time,
             region=region,
             endpoint_url=endpoint_url,
@@ -115,8 +117,8 @@ class Worker:
     def start(self) -> None:
         """Start all threads and find the queues. A second call while it runs does nothing.
 
-        Returns when the queues are known, or when SQS cannot be reached: then it is tried on, and the worker begins when
-        it can.
+        Returns when the queues are known, or when SQS cannot be reached: then it is tried on, and the worker begins
+        when it can.
 
         Raises:
             QueueNotFound: names every missing queue.
@@ -234,7 +236,12 @@ class Worker:
         for name, executor in self.engine.executors.items():
             for slot in executor.slots:
                 kernel = f"hd-{name[:7]}-{slot.number}"
-                spawn(f"hadoken-{name}-{slot.number}", partial(executor.run, slot), role=f"pool {name}", kernel_name=kernel)
+                spawn(
+                    f"hadoken-{name}-{slot.number}",
+                    partial(executor.run, slot),
+                    role=f"pool {name}",
+                    kernel_name=kernel,
+                )
         spawn("hadoken-engine", self.engine.run, role="engine")
 
     def _connect(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[SQS]:
@@ -260,7 +267,7 @@ class Worker:
             self.drain()
 
     def _end(self) -> None:
-        """End what is left; bounded. A thread that cannot end in time (a hung handler, an open botocore poll) is left."""
+        """End what is left; bounded: a hung handler or an open botocore poll is left behind."""
         self._ended = True
         self.drain(0.0)
         self.engine.stopped.wait(FLUSH)
@@ -288,8 +295,8 @@ def run(
 ) -> Never:
     """Run a worker as the whole program: until SIGTERM or SIGINT, then drain, then exit.
 
-    A second signal makes the drain deadline now. SIGUSR1 and SIGTTIN print the table of threads, SIGTSTP stops receiving,
-    SIGUSR2 dumps stacks even when the interpreter is stuck. Options as for `Worker`.
+    A second signal makes the drain deadline now. SIGUSR1 and SIGTTIN print the table of threads, SIGTSTP stops
+    receiving, SIGUSR2 dumps stacks even when the interpreter is stuck. Options as for `Worker`.
 
     Raises:
         SystemExit: 0 drained, 75 drain forced, 70 engine failed or hung, 78 configuration.
@@ -297,7 +304,9 @@ def run(
     Thread: the main one. Blocks for the life of the worker.
     """
     if not logging.getLogger().handlers:
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+        logging.basicConfig(
+            level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
+        )
     try:
         worker = Worker(
             app,
@@ -362,7 +371,7 @@ class _Actions:
 
 
 @contextlib.contextmanager
-def _faults() -> Iterator[None]:
+def _faults() -> Generator[None]:
     """Let SIGUSR2 dump all stacks from C, whatever state the interpreter is in."""
     faulthandler.register(signal.SIGUSR2, all_threads=True)
     try:
