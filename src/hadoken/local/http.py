@@ -88,7 +88,7 @@ class Connection(asyncio.Protocol):
         self._closing = False
         self._full = False
         self._number = 0
-        self._head_bytes = 0
+        self._completed = False
         self._begin()
 
     # What asyncio calls.
@@ -117,6 +117,7 @@ class Connection(asyncio.Protocol):
         """Read requests, and do them."""
         if self._closing:
             return
+        self._completed = False
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -180,6 +181,7 @@ class Connection(asyncio.Protocol):
             )
         )
         self._begin()
+        self._completed = True
         if len(self._ahead) >= MAX_AHEAD and self._transport is not None:
             self._transport.pause_reading()
 
@@ -204,8 +206,8 @@ class Connection(asyncio.Protocol):
         return self._headers.get(name, b"").decode("latin-1")
 
     def _bound_head(self, size: int) -> None:
-        if self._head_bytes < 0:
-            return  # the head is complete
+        if self._head_bytes < 0 or self._completed:
+            return  # the head is complete; or how much of this chunk is head is not known, and the next one will count
         self._head_bytes += size
         if self._head_bytes > MAX_HEAD:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"A head is at most {MAX_HEAD} bytes.")

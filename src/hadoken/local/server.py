@@ -1,7 +1,8 @@
 """The local SQS as a server: one loop, no threads, loopback unless told otherwise.
 
-Besides SQS it answers two private addresses with JSON, for tests and benchmarks: `GET /_hadoken/counters` (requests and
-entries by operation) and `GET /_hadoken/events?since=N` (what happened to messages).
+Besides SQS it answers three private addresses with JSON, for tests and benchmarks: `GET /_hadoken/counters` (requests and
+entries by operation), `GET /_hadoken/events?since=N` (what happened to messages), and `GET /_hadoken/state` (how many
+connections and parked polls there are, and the messages of each queue).
 """
 
 from __future__ import annotations
@@ -121,7 +122,16 @@ class Server:
             since = parse_qs(parts.query).get("since", ["0"])[0]
             events = self.sqs.log.since(int(since) if since.isdecimal() else 0)
             return msgspec.json.encode({"total": self.sqs.log.total, "events": events})
+        if parts.path == "/_hadoken/state":
+            return msgspec.json.encode(self._state())
         return None
+
+    def _state(self) -> dict[str, object]:
+        queues = {
+            queue.name: {"visible": queue.visible, "in_flight": queue.in_flight, "delayed": queue.delayed}
+            for queue in self.sqs
+        }
+        return {"connections": len(self._connections), "parked": self.parked, "queues": queues}
 
 
 async def start(host: str = HOST, port: int = 0, *, clock: Clock = SYSTEM, log: EventLog | None = None) -> Server:

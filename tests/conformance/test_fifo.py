@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.support.local_sqs import Sqs, Virtual
+from tests.support.refused import invalid, missing, refused
+
+
+@pytest.fixture
+def three(virtual: Virtual) -> tuple[str, list[dict[str, str]]]:
+    """A FIFO queue with m0 m1 m2 of one message_group_id, all in flight for 30 s."""
+    url = virtual.queue(fifo=True)
+    virtual.send(url, "m0", "m1", "m2", MessageGroupId="g")
+    return url, virtual.receive(url)
+
+
+@pytest.mark.parametrize(("extended", "expected"), [(0, []), (1, ["m0"]), (2, ["m0", "m1"])])
+def test_31_only_the_prefix_before_the_first_invisible_message_is_received(
+    virtual: Virtual, three: tuple[str, list[dict[str, str]]], extended: int, expected: list[str]
+) -> None:
+    url, received = three
+    virtual.change(url, received[extended], 600)
+    virtual.advance(30)
+    assert virtual.bodies(url) == expected
+
+
+def test_32_a_released_head_comes_alone_while_the_next_is_in_flight(sqs: Sqs) -> None:
+    url = sqs.queue(fifo=True)
+    sqs.send(url, "m0", "m1", MessageGroupId="g")
+    received = sqs.receive(url)
+    sqs.send(url, "m2", MessageGroupId="g")
+    sqs.send(url, "other", MessageGroupId="h")
+    sqs.change(url, received[0], 0)
+    assert sorted(sqs.bodies(url)) == ["m0", "other"]
+
+
+def test_33_the_third_comes_when_both_before_it_are_deleted(sqs: Sqs) -> None:
+    url = sqs.queue(fifo=True)
+    sqs.send(url, *"01234", MessageGroupId="g")
+    first, second = sqs.receive(url, 2)
+    sqs.delete(url, first)
+    assert sqs.bodies(url) == []
+    sqs.delete(url, second)
+    assert sqs.bodies(url, 1) == ["2"]
+
+
+def test_34_as_many_as_possible_of_one_message_group_id_come_first(sqs: Sqs) -> None:
+    url = sqs.queue(fifo=True)
+    for number, name in enumerate("abaa"):
+        sqs.send(url, f"{name}{number}", MessageGroupId=name)
+    assert sqs.bodies(url) == ["a0", "a2", "a3", "b1"]
+
+
+@pytest.mark.parametrize("last_first", [True, False])
+def test_35_released_in_any_order_of_calls_the_order_stays(
+    virtual: Virtual, three: tuple[str, list[dict[str, str]]], last_first: bool
+) -> None:
+    url, received = three
+    for message in reversed(received) if last_first else received:
+        virtual.change(url, message, 0)
+    assert virtual.bodies(url) == ["m0", "m1", "m2"]
+
+
+def test_36_order_is_kept_after_expiry_and_an_emptied_message_group_id_works_again(
+    virtual: Virtual, three: tuple[str, list[dict[str, str]]]
+) -> None:
+    url, _ = three
+    virtual.advance(30)
+    received = virtual.receive(url)
+    assert [message["Body"] for message in received] == ["m0", "m1", "m2"]
+    for message in received:
+        virtual.delete(url, message)
+    virtual.send(url, "m3", MessageGroupId="g")
+    assert virtual.bodies(url) == ["m3"]
+
+
+def test_42_a_send_needs_a_message_group_id_and_a_deduplication_id(sqs: Sqs) -> None:
+    url = sqs.queue(fifo=True)
+    with missing("MessageGroupId"):
+        sqs.client.send_message(QueueUrl=url, MessageBody="x", MessageDeduplicationId="d")
+    with invalid("ContentBasedDeduplication"):
+        sqs.client.send_message(QueueUrl=url, MessageBody="x", MessageGroupId="g")
+    good = {"Id": "0", "MessageBody": "x", "MessageGroupId": "g", "MessageDeduplicationId": "d"}
+    with invalid("ContentBasedDeduplication"):
+        sqs.client.send_message_batch(
+            QueueUrl=url, Entries=[good, {"Id": "1", "MessageBody": "x", "MessageGroupId": "g"}]
+        )
+    assert sqs.counts(url) == (0, 0, 0)
+    content = sqs.queue({"ContentBasedDeduplication": "true"}, fifo=True)
+    sqs.client.send_message(QueueUrl=content, MessageBody="x", MessageGroupId="g")
+    assert sqs.counts(content) == (1, 0, 0)
+
+
+def test_43_a_delay_of_a_message_is_refused_and_zero_means_the_queues(virtual: Virtual) -> None:
+    url = virtual.queue({"DelaySeconds": "5"}, fifo=True)
+    with invalid("DelaySeconds"):
+        virtual.send(url, "x", MessageGroupId="g", DelaySeconds=2)
+    virtual.send(url, "x", MessageGroupId="g", DelaySeconds=0)
+    assert virtual.counts(url) == (0, 0, 1)
+    virtual.advance(5)
+    assert virtual.bodies(url) == ["x"]
+
+
+def test_44_sequence_numbers_grow_and_equal_the_received_ones(sqs: Sqs) -> None:
+    url = sqs.queue(fifo=True)
+    sent = [answer["SequenceNumber"] for answer in sqs.send(url, *"abc", MessageGroupId="g")]
+    assert sent == sorted(set(sent), key=int)
+    assert {len(number) for number in sent} == {20}
+    assert [message["Attributes"]["SequenceNumber"] for message in sqs.receive(url)] == sent
+
+
+def test_45_fifo_is_a_suffix_and_an_attribute_and_neither_changes(sqs: Sqs) -> None:
+    with invalid("FIFO queue"):
+        sqs.client.create_queue(QueueName="it-plain", Attributes={"FifoQueue": "true"})
+    with invalid("alphanumeric"):
+        sqs.client.create_queue(QueueName="it-fifo.fifo")
+    with refused("InvalidAttributeName", words="FifoQueue"):
+        sqs.client.set_queue_attributes(QueueUrl=sqs.queue(fifo=True), Attributes={"FifoQueue": "false"})
+    with refused("InvalidAttributeName", words="FifoQueue"):
+        sqs.client.set_queue_attributes(QueueUrl=sqs.queue(), Attributes={"FifoQueue": "true"})
+    with refused("InvalidAttributeName", words="ContentBasedDeduplication"):
+        sqs.client.set_queue_attributes(QueueUrl=sqs.queue(), Attributes={"ContentBasedDeduplication": "true"})

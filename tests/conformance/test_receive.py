@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from typing import Any
+
+import pytest
+
+from hadoken.clock import SYSTEM
+from tests.support.local_sqs import Server, Sqs, Virtual, boto3_client
+from tests.support.refused import invalid
+from tests.support.waiting import GLOBAL, wait_until
+
+# Seconds within which a parked poll answers what wakes it.
+AT_ONCE = 0.3
+
+
+def poll_request(url: str, wait: int, most: int = 10) -> bytes:
+    """The bytes of a long poll, as a bare client sends them."""
+    body = json.dumps({"QueueUrl": url, "WaitTimeSeconds": wait, "MaxNumberOfMessages": most}).encode()
+    head = f"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: {len(body)}\r\n"
+    return head.encode() + b"X-Amz-Target: AmazonSQS.ReceiveMessage\r\n\r\n" + body
+
+
+@contextmanager
+def open_poll(server: Server, url: str, wait: int = 20) -> Iterator[socket.socket]:
+    """A long poll on a connection of its own, sent but perhaps not yet parked."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=GLOBAL) as sock:
+        sock.sendall(poll_request(url, wait))
+        yield sock
+
+
+def answer(sock: socket.socket) -> dict[str, Any]:
+    """The JSON of the one answer on a socket."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += sock.recv(65_536)
+    head, _, body = data.partition(b"\r\n\r\n")
+    length = next(
+        int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
+    )
+    while len(body) < length:
+        body += sock.recv(65_536)
+    found: dict[str, Any] = json.loads(body)
+    return found
+
+
+def parked(server: Server, count: int) -> bool:
+    """Wait until so many polls are parked."""
+    return wait_until(lambda: server.get("state")["parked"] == count)
+
+
+def test_08_an_empty_receive_has_no_messages_and_waits_as_long_as_asked(http: Sqs, virtual: Virtual) -> None:
+    assert "Messages" not in http.client.receive_message(QueueUrl=http.queue())
+    start = SYSTEM.lease()
+    assert "Messages" not in http.client.receive_message(QueueUrl=http.queue(), WaitTimeSeconds=1)
+    assert 1 <= SYSTEM.lease() - start < 1 + AT_ONCE
+    now = virtual.clock.lease()
+    assert "Messages" not in virtual.client.receive_message(QueueUrl=virtual.queue(), WaitTimeSeconds=2)
+    assert virtual.clock.lease() == now + 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("MaxNumberOfMessages", 0), ("MaxNumberOfMessages", 11), ("WaitTimeSeconds", -1), ("WaitTimeSeconds", 21)],
+)
+def test_09_numbers_out_of_range_are_refused(sqs: Sqs, name: str, value: int) -> None:
+    with invalid(name):
+        sqs.client.receive_message(QueueUrl=sqs.queue(), **{name: value})
+
+
+def after_send(http: Sqs) -> tuple[str, float, Callable[[], object]]:
+    url = http.queue()
+    return url, 0, lambda: http.send(url, "x")
+
+
+def after_expiry(http: Sqs) -> tuple[str, float, Callable[[], object]]:
+    url = http.queue()
+    http.send(url, "x")
+    http.receive(url, VisibilityTimeout=1)
+    return url, 1, lambda: None
+
+
+def after_delay(http: Sqs) -> tuple[str, float, Callable[[], object]]:
+    url = http.queue()
+    return url, 1, lambda: http.send(url, "x", DelaySeconds=1)
+
+
+def after_unblocking(http: Sqs) -> tuple[str, float, Callable[[], object]]:
+    url = http.queue(fifo=True)
+    http.send(url, "head", "x", MessageGroupId="g")
+    (head,) = http.receive(url, 1)
+    return url, 0, lambda: http.delete(url, head)
+
+
+@pytest.mark.parametrize("prepare", [after_send, after_expiry, after_delay, after_unblocking])
+def test_10_a_long_poll_answers_at_once_when_something_can_be_received(
+    server: Server, http: Sqs, prepare: Callable[[Sqs], tuple[str, float, Callable[[], object]]]
+) -> None:
+    url, seconds, act = prepare(http)
+    start = SYSTEM.lease()
+    with open_poll(server, url) as sock:
+        assert parked(server, 1)
+        act()
+        (message,) = answer(sock)["Messages"]
+    assert message["Body"] == "x"
+    assert SYSTEM.lease() - start < seconds + AT_ONCE
+
+
+def test_11_a_long_poll_does_not_wait_to_be_full(virtual: Virtual) -> None:
+    url = virtual.queue()
+    virtual.send(url, "a", "b")
+    now = virtual.clock.lease()
+    assert virtual.bodies(url, 3, WaitTimeSeconds=5) == ["a", "b"]
+    assert virtual.clock.lease() == now
+
+
+def test_12_no_wait_takes_the_queues_and_zero_overrides_it(virtual: Virtual) -> None:
+    url = virtual.queue({"ReceiveMessageWaitTimeSeconds": "7"})
+    now = virtual.clock.lease()
+    virtual.client.receive_message(QueueUrl=url, WaitTimeSeconds=0)
+    assert virtual.clock.lease() == now
+    virtual.client.receive_message(QueueUrl=url)
+    assert virtual.clock.lease() == now + 7
+
+
+def test_13_200_open_polls_block_neither_sends_nor_each_other(server: Server, http: Sqs) -> None:
+    urls = [http.queue() for _ in range(20)]
+    with ExitStack() as stack:
+        socks = [stack.enter_context(open_poll(server, url)) for url in urls for _ in range(10)]
+        assert parked(server, 200)
+        start = SYSTEM.lease()
+        http.send(urls[7], "x")
+        (message,) = answer(socks[70])["Messages"]  # the longest waiting poll of that queue
+        assert message["Body"] == "x"
+        assert SYSTEM.lease() - start < AT_ONCE
+        assert server.get("state")["parked"] == 199
+    assert parked(server, 0)
+
+
+def test_14_a_dropped_connection_does_not_swallow_the_next_message(server: Server, http: Sqs) -> None:
+    url = http.queue()
+    with open_poll(server, url):
+        assert parked(server, 1)
+    http.send(url, "x")
+    assert http.bodies(url, WaitTimeSeconds=5) == ["x"]
+
+
+def test_14_nor_does_one_that_is_dropped_while_the_send_is_on_its_way(server: Server, http: Sqs) -> None:
+    url = http.queue()
+    with closing(boto3_client(server.url)) as other:
+        other.list_queues()
+        for number in range(20):
+            with open_poll(server, url):
+                assert parked(server, 1)
+                sender = threading.Thread(
+                    target=other.send_message, kwargs={"QueueUrl": url, "MessageBody": f"{number}"}
+                )
+            sender.start()
+            (message,) = http.receive(url, WaitTimeSeconds=5)
+            sender.join()
+            assert (message["Body"], message["Attributes"]["ApproximateReceiveCount"]) == (f"{number}", "1")
+
+
+def test_15_attributes_come_only_if_asked_for_and_the_digest_covers_what_comes(sqs: Sqs) -> None:
+    url = sqs.queue({"VisibilityTimeout": "0"})
+    names = ("Foo.Bar", "Foo.Baz", "Other")
+    attributes = {name: {"DataType": "String", "StringValue": name} for name in names}
+    (sent,) = sqs.send(url, "x", MessageAttributes=attributes)
+    plain = sqs.client.receive_message(QueueUrl=url)["Messages"][0]
+    assert sorted(plain) == ["Body", "MD5OfBody", "MessageId", "ReceiptHandle"]
+    for asked, expected in (
+        (["All"], set(names)),
+        ([".*"], set(names)),
+        (["Foo.*"], {"Foo.Bar", "Foo.Baz"}),
+        (["Other", "None"], {"Other"}),
+        (["None"], set()),
+    ):
+        (message,) = sqs.receive(url, MessageAttributeNames=asked)
+        assert set(message.get("MessageAttributes", {})) == expected
+        whole = message.get("MD5OfMessageAttributes") == sent["MD5OfMessageAttributes"]
+        assert whole == (expected == set(names))
+    (message,) = sqs.receive(url, MessageSystemAttributeNames=["SentTimestamp"])
+    assert set(message["Attributes"]) == {"SentTimestamp"}
+    (message,) = sqs.receive(url, MessageSystemAttributeNames=[], AttributeNames=["SenderId", "Nonsense"])
+    assert set(message["Attributes"]) == {"SenderId"}
+
+
+def test_16_never_more_than_asked_and_ten_of_the_largest_in_one_receive(sqs: Sqs) -> None:
+    url = sqs.queue()
+    body = "x" * 1_048_576
+    sqs.send(url, *[body] * 11)
+    assert len(sqs.receive(url, 1)) == 1
+    received = sqs.receive(url)
+    assert len(received) == 10
+    assert all(message["Body"] == body for message in received)

@@ -1,0 +1,47 @@
+"""Expect SQS to refuse, and look at the words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+
+@contextmanager
+def refused(shape: str, legacy: str = "", words: str = "", status: int = 0) -> Iterator[dict[str, Any]]:
+    """Expect one call to fail with an error of SQS.
+
+    Args:
+        shape: name in the JSON protocol.
+        legacy: name in the query protocol; "" if it is the same.
+        words: part of the message.
+        status: of HTTP; 0 for any.
+
+    Yields:
+        A mapping that holds the error after the block.
+    """
+    facts: dict[str, Any] = {}
+    with pytest.raises(ClientError) as caught:
+        yield facts
+    answer = caught.value.response
+    facts.update(answer["Error"])
+    assert facts["Code"] == (legacy or shape)
+    assert facts.get("QueryErrorCode", facts["Code"]) == shape
+    assert words in facts["Message"]
+    assert status in {0, answer["ResponseMetadata"]["HTTPStatusCode"]}
+
+
+def invalid(words: str = "") -> Any:  # noqa: ANN401 -- a context manager
+    """Expect a parameter value to be refused."""
+    return refused("InvalidParameterValueException", "InvalidParameterValue", words, 400)
+
+
+def missing(words: str = "") -> Any:  # noqa: ANN401 -- a context manager
+    """Expect a parameter to be missed."""
+    return refused("MissingRequiredParameterException", "MissingParameter", words, 400)
+
+
+PREFIX = "AWS.SimpleQueueService."
