@@ -123,13 +123,15 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    home = _HOME_OF.get(name)
-    if home is None:
-        raise AttributeError(f"module 'hadoken' has no attribute {name!r}")
-    value: object = getattr(importlib.import_module(f"hadoken.{home}"), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # else a misspelt name would pass as "whatever __getattr__ gives"
+
+    def __getattr__(name: str) -> object:
+        home = _HOME_OF.get(name)
+        if home is None:
+            raise AttributeError(f"module 'hadoken' has no attribute {name!r}")
+        value: object = getattr(importlib.import_module(f"hadoken.{home}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

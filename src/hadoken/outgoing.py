@@ -22,7 +22,7 @@ _DIGITS: Final = 38
 _NUMBER: Final = (-1e128, 1e126)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: with them Python 3.11 cannot build `Outgoing[str](...)`
 class Outgoing(Generic[B]):
     """One item of `send_many` that says more than its body. What is None comes from the call's own keywords.
 

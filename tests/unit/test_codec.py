@@ -99,7 +99,7 @@ def test_any_json_comes_back_and_any_json_reader_reads_it(data: dict[str, Any]) 
         (
             Order,
             '{"id":1,"lines":[{"sku":"x","count":"two"}]}',
-            "Order: Expected `int`, got `str` - at `$.lines[0].count`",
+            "Expected `int`, got `str` - at `$.lines[0].count`",
         ),
         (Order, '{"id":1}', "missing required field `lines`"),
         (Order, "not json", "JSON is malformed"),
@@ -136,8 +136,7 @@ def test_a_body_that_does_not_decode_says_why_and_where(kind: Any, text: str, sa
         (Paid, {"order": 1, "total": float("nan")}, "Expected `float`, got `null`"),
         (dict, {"a": Opaque()}, "Opaque"),
     ],
-    ids=["int", "empty", "nul", "noncharacter", "surrogate", "too-big", "too-big-utf8", "str-for-bytes", "no-bytes"]
-    + ["dict-for-class", "wrong-field", "missing-field", "nan", "opaque"],
+    ids=range(14),
 )
 def test_a_body_that_cannot_be_sent_is_refused_before_the_call(kind: Any, value: object, says: str) -> None:
     """The error says what is wrong with it, and where."""

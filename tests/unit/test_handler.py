@@ -160,7 +160,7 @@ class TestSignature:
         assert says in str(caught.value)
 
     def test_other_kinds_of_functions_are_refused(self) -> None:
-        """async def, generators, another body and unknown parameters are errors at declaration."""
+        """Coroutines, generators, another body and unknown parameters are errors at declaration."""
 
         async def later(_: Invoice) -> None: ...
 
@@ -223,16 +223,19 @@ class TestOutcome:
     def test_except_exception_does_not_swallow_an_outcome(self) -> None:
         """The raisable ones derive from BaseException."""
 
+        def drop() -> None:
+            raise Discard("known")
+
         def careless(_: Invoice) -> None:
             try:
-                raise Discard("known")
+                drop()
             except Exception:  # noqa: BLE001 -- what users write
                 return
 
         assert run(careless).kind is Kind.DISCARD
 
     def test_an_outcome_out_of_a_task_group(self) -> None:
-        """asyncio hands it on inside a BaseExceptionGroup, at any depth."""
+        """It arrives from asyncio inside a BaseExceptionGroup, at any depth."""
 
         async def inner() -> None:
             raise DeadLetter("inside")
@@ -322,7 +325,7 @@ class TestOutcome:
     def test_an_exception_without_words_gives_a_reason(self) -> None:
         """A failing __str__, control characters and a long text do not keep the verdict from its bounds."""
 
-        class Mute(Exception):  # noqa: N818 -- its name is what is seen
+        class Mute(Exception):
             def __str__(self) -> str:
                 raise OwnError
 
@@ -400,7 +403,7 @@ class TestReport:
         """A broken log handler costs the line, not the message."""
 
         class Broken(logging.Handler):
-            def emit(self, record: logging.LogRecord) -> None:  # noqa: ARG002 -- refuses all
+            def emit(self, record: logging.LogRecord) -> None:
                 raise OSError("disk full")
 
         broken = Broken()
