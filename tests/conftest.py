@@ -32,7 +32,7 @@ def start_process() -> Iterator[Callable[..., processes.Child]]:
     """
     started: list[processes.Child] = []
 
-    def start(*args: Any, **options: Any) -> processes.Child:  # noqa: ANN401 -- passed on as they came
+    def start(*args: Any, **options: Any) -> processes.Child:
         child = processes.Child(*args, **options)
         started.append(child)
         return child
@@ -46,7 +46,7 @@ def start_process() -> Iterator[Callable[..., processes.Child]]:
 def start_hadoken(start_process: Callable[..., processes.Child]) -> Callable[..., processes.Child]:
     """Start `python -m hadoken` with words: `start_hadoken("run", "app:app", "--local", env=..., cwd=...)`."""
 
-    def start(*words: str, **options: Any) -> processes.Child:  # noqa: ANN401 -- passed on as they came
+    def start(*words: str, **options: Any) -> processes.Child:
         return start_process(processes.hadoken_command(*words), **options)
 
     return start

@@ -20,10 +20,13 @@ Start = Callable[..., Child]
 
 ECHO = """
 import signal, sys, threading
-signal.signal(signal.SIGTERM, lambda *_: (print("bye", file=sys.stderr), sys.exit(3)))
+def end(*_):
+    print("é" * 3, end="")
+    print("bye", file=sys.stderr)
+    sys.exit(3)
+signal.signal(signal.SIGTERM, end)
 threading.Thread(target=threading.Event().wait, daemon=True).start()
 print("ready on port 1234")
-print("é" * 3, end="")
 signal.pause()
 """
 # Prints far more than a pipe holds by default.

@@ -20,6 +20,8 @@ from tests.support.waiting import GLOBAL, GRACE, wait_until
 
 # Bytes a child may write while nobody reads before it blocks; what the kernel grants without privilege.
 PIPE_BYTES = 1_048_576
+# Seconds after the end of a child in which its pipes must show their end; a grandchild may hold them open for longer.
+LAST_WORDS = 0.5
 ROOT = Path(__file__).parents[2]
 
 
@@ -144,7 +146,7 @@ class Child:
     def wait(self, timeout: float = GLOBAL) -> int:
         """Wait for its end, read the rest of its output, and return its exit code (negative: the signal's number).
 
-        Output that a grandchild still holds open is not waited for.
+        Output that a grandchild still holds open is not waited for much longer.
 
         Raises:
             AssertionError: it still runs after `timeout` seconds; holds its lines and threads.
@@ -155,7 +157,7 @@ class Child:
             if left <= 0:
                 raise AssertionError(f"still running after {timeout} s, threads {self.threads()} ({self._state()})")
             self.read(left)
-        while self.read():
+        while self._selector.get_map() and self.read(LAST_WORDS):
             continue
         return self._process.returncode
 
