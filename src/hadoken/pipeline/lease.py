@@ -11,6 +11,8 @@ from collections import deque
 from hadoken import limits
 
 SAMPLES = 128  # calls over which the 99th percentile is taken: enough that the slowest one or two are above it
+RECENT = 32  # answers from which the server's clock is learnt: a jump of it is forgotten after so many
+DATE_JITTER = 2.0  # seconds by which Dates may differ for no reason: one of rounding, one between machines
 
 
 class Margin:
@@ -35,16 +37,17 @@ class Margin:
 class ServerClock:
     """The offset between the server's Date and our lease clock, learnt from answers.
 
-    Of each answer we know that it was made before it arrived. The largest `date - arrival` seen is therefore the best
-    lower bound of the offset, and a lease that starts at `date - offset` starts at most a network delay too early,
-    never too late by more than the Date's resolution allows.
+    An answer was made before it arrived, so the largest recent `date - arrival` is the best lower bound of the offset,
+    and `date - offset` is about when an answer was made. It matters when an answer lay unread, because the process was
+    stopped or the interpreter was held: then the lease is older than it looks. A small difference is no sign of that:
+    Dates are whole seconds, and SQS answers from many machines.
     """
 
     def __init__(self) -> None:
-        self._offset: float | None = None
+        self._offsets: deque[float] = deque(maxlen=RECENT)
 
     def lease_start(self, date: float | None, *, sent: float, arrived: float) -> float:
-        """When the messages of an answer became ours: between `sent` and `arrived`, the earliest that can be true.
+        """When the messages of an answer became ours: between `sent` and `arrived`.
 
         Args:
             date: the answer's Date in seconds since 1970, rounded down by the server; None where it had none.
@@ -53,10 +56,9 @@ class ServerClock:
         """
         if date is None:
             return arrived
-        offset = date - arrived
-        if self._offset is None or offset > self._offset:
-            self._offset = offset
-        return min(arrived, max(sent, date - self._offset))
+        self._offsets.append(date - arrived)
+        made = date - max(self._offsets)
+        return arrived if arrived - made < DATE_JITTER else max(sent, made)
 
 
 def extension(timeout: float, *, received_at: float, now: float, margin: float) -> int:

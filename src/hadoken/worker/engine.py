@@ -44,6 +44,7 @@ class Engine:
     Args:
         plan: what to run.
         connect: makes the transport, on the loop it is given.
+        where: region and endpoint in words, asked for once the transport is made.
 
     Attributes:
         executors: pool name -> executor, made here, so that handler threads can start before SQS is asked.
@@ -51,15 +52,17 @@ class Engine:
         stopped: set when the loop has ended.
         failure: why the engine failed, or the boot; None while all is well.
         report: how the stop went; None before.
-        hung: whether it stops because too many handlers hang.
+        broken: whether it stops because too many handlers hang or a thread of ours died.
         deadline: lease clock by which a drain must be over; None before one was asked for.
+        notice: called when the engine has ended, in its thread.
         progress: set after every turn, for the terminator.
         state: "starting", "running", "quiet", "draining", "stopped" or "failed".
     """
 
-    def __init__(self, plan: Plan, connect: Connect, *, clock: Clock = SYSTEM) -> None:
+    def __init__(self, plan: Plan, connect: Connect, *, where: Callable[[], str], clock: Clock = SYSTEM) -> None:
         self._plan = plan
         self._connect = connect
+        self._where = where
         self.clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sqs: SQS | None = None
@@ -68,6 +71,8 @@ class Engine:
         self._asked: deque[tuple[str, int, float]] = deque()
         self._finish: asyncio.Event | None = None
         self._wanted_stop = False
+        self._early: float | None = None
+        self.notice: Callable[[], None] = _nobody
         self.pools: list[Pool] = []
         self.requests: Counter[str] = Counter()
         self.executors = {
@@ -83,7 +88,7 @@ class Engine:
         self.deadline: float | None = None
         self.progress = asyncio.Event()
         self.state = "starting"
-        self.hung = False
+        self.broken = False
 
     # ---- from any thread ---------------------------------------------------------------------------------------------
 
@@ -96,6 +101,7 @@ class Engine:
             self._loop = None
             self.booted.set()
             self.stopped.set()
+            self.notice()
 
     def wake(self) -> None:
         """Make the engine take a turn soon. Thread: any; does not block."""
@@ -119,6 +125,8 @@ class Engine:
 
     def drain(self, deadline: float) -> None:
         """Stop by `deadline` of the lease clock at the latest; a second call may only bring it forward. Thread: any."""
+
+        self._early = deadline
 
         def begin() -> None:
             self.deadline = deadline if self.deadline is None else min(deadline, self.deadline)
@@ -144,6 +152,8 @@ class Engine:
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._finish = asyncio.Event()
+        if self._early is not None:  # asked to stop before there was a loop
+            self.drain(self._early)
         boot = asyncio.ensure_future(self._boot())
         stop = asyncio.ensure_future(self._finish.wait())
         await asyncio.wait({boot, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -159,11 +169,14 @@ class Engine:
     async def _boot(self) -> None:
         loop = asyncio.get_running_loop()
         self._sqs = await self._connect(loop)
-        queues = await look_up(self._sqs, self._plan, on_trouble=self._in_trouble)
+        queues = await look_up(self._sqs, self._plan, where=self._where(), on_trouble=self._in_trouble)
         for pool in self._plan.pools:
             infos = [queues[name] for name in pool.handlers]
             self.pools.append(Pool(pool.name, infos, self.executors[pool.name]))
-        self.state = "running"
+        if self.state == "quiet":
+            self.quiet()
+        else:
+            self.state = "running"
         log.info("receiving from %s", ", ".join(queues))
         self._turn()
 
@@ -256,7 +269,7 @@ class Engine:
         """A quarter of a pool hung, two threads at least, is beyond mending: drain, then exit 70."""
         if len(pool.hung) >= max(2, pool.concurrency / 4) and not self._wanted_stop:
             log.critical("pool %s: %d of %d handlers hang; draining", pool.name, len(pool.hung), pool.concurrency)
-            self.hung = True
+            self.broken = True
             self.drain(self.clock.lease() + self._plan.options.drain_timeout)
 
     def _fail(self, error: BaseException | None) -> None:
@@ -278,3 +291,7 @@ class Engine:
             requests=dict(self.requests),
             pools={pool.name: PoolSnapshot.of(pool) for pool in self.pools},
         )
+
+
+def _nobody() -> None:
+    """Nobody wants to be told."""

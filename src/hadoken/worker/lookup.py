@@ -25,12 +25,15 @@ log = logging.getLogger("hadoken.worker")
 FIRST_AGAIN, LAST_AGAIN = 1.0, 60.0  # seconds between tries while SQS cannot be reached
 
 
-async def look_up(sqs: SQS, plan: Plan, *, on_trouble: Callable[[SQSError], None]) -> Mapping[str, QueueInfo]:
+async def look_up(
+    sqs: SQS, plan: Plan, *, where: str, on_trouble: Callable[[SQSError], None]
+) -> Mapping[str, QueueInfo]:
     """Find all queues of a worker.
 
     Args:
         sqs: what to ask.
         plan: which queues.
+        where: region and endpoint in words, for the error that names missing queues.
         on_trouble: called once, with the first error, when SQS cannot be asked; the search goes on.
 
     Returns:
@@ -44,7 +47,7 @@ async def look_up(sqs: SQS, plan: Plan, *, on_trouble: Callable[[SQSError], None
     wait = FIRST_AGAIN
     told = False
     while True:
-        trouble = await _pass(sqs, plan, found)
+        trouble = await _pass(sqs, plan, found, where)
         if trouble is None:
             return found
         if not told:
@@ -54,7 +57,7 @@ async def look_up(sqs: SQS, plan: Plan, *, on_trouble: Callable[[SQSError], None
         wait = min(LAST_AGAIN, wait * 2)
 
 
-async def _pass(sqs: SQS, plan: Plan, found: dict[str, QueueInfo]) -> SQSError | None:
+async def _pass(sqs: SQS, plan: Plan, found: dict[str, QueueInfo], where: str) -> SQSError | None:
     """Ask for what is not found yet, all side by side; returns an error that another pass may mend."""
     wanted = [(pool, name) for pool in plan.pools for name in pool.handlers if name not in found]
     answers = await asyncio.gather(*(_one(sqs, plan, pool, name) for pool, name in wanted), return_exceptions=True)
@@ -64,15 +67,15 @@ async def _pass(sqs: SQS, plan: Plan, found: dict[str, QueueInfo]) -> SQSError |
         if isinstance(answer, QueueInfo):
             found[name] = answer
         elif isinstance(answer, SQSError) and fault_of(answer) is Fault.NO_QUEUE:
-            missing.append(_described(plan, name))
+            missing.append(name)
         elif isinstance(answer, SQSError):
             trouble = answer
         else:
             raise answer
     if missing:
-        names = ", ".join(missing)
+        names = ", ".join(_described(plan, name) for name in missing)
         raise QueueNotFound(
-            f"missing queue{'s' if len(missing) > 1 else ''}: {names}",
+            f"missing queue{'s' if len(missing) > 1 else ''}: {names}, in {where}",
             queues=missing,
             hint="create them, or name them by HADOKEN_QUEUES__<NAME>",
         )

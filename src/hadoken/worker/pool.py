@@ -54,6 +54,7 @@ class Pool:
     Attributes:
         counts: logical queue name -> its counters.
         draining: no new receives; what is held is finished or given back.
+        abandoned: the drain deadline has passed: nothing is started any more, what comes is given back at once.
         hung: tickets of messages whose handler is over its time limit.
     """
 
@@ -72,6 +73,7 @@ class Pool:
         self.admission = Admission(self.concurrency, lookahead=lookahead)
         self.counts = {queue.name: Counts() for queue in queues}
         self.draining = False
+        self.abandoned = False
         self.hung: set[int] = set()
         self._server_clock = ServerClock()
         self._limit_at: float | None = None
@@ -145,7 +147,10 @@ class Pool:
             for message in received.messages
             if (record := self._enter(message, queue, start=start, now=now)) is not None
         ]
-        self.keeper.hold(records, lease_start=start, length=queue.visibility_timeout)
+        fresh = [
+            record for record in records if record.entry is None
+        ]  # one that came twice in this receive is held already
+        self.keeper.hold(fresh, lease_start=start, length=queue.visibility_timeout)
         for record in records:
             if record.state is State.WAITING and self.groups.join(record) and not self.draining:
                 self._activate(record, now)
@@ -383,6 +388,7 @@ class Pool:
         Returns:
             What the threads have in hand, one for each message given up; may be empty.
         """
+        self.abandoned = True
         left = [in_hand for in_hand in self.executor.in_hand() if in_hand.ticket in self.table.records]
         for record in [r for r in self.table.records.values() if r.state is State.ACTIVE]:
             self.executor.tell(record.ticket, cancelled=True)
@@ -406,10 +412,10 @@ class Pool:
         waiting = [record for record in self.table.records.values() if record.state is State.WAITING]
         for record in waiting:
             startable = record.held_until is None and self.groups.is_head(record) and not record.lost
-            if startable and self.table.active < self.concurrency:
+            if startable and self.table.active < self.concurrency and not self.abandoned:
                 self._activate(record, now)
         for record in reversed(waiting):
-            if record.state is State.WAITING and record.queue.name not in open_queues:
+            if record.state is State.WAITING and (self.abandoned or record.queue.name not in open_queues):
                 self._give_back(record, now)
 
     # ---- small things ------------------------------------------------------------------------------------------------

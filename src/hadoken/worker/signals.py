@@ -32,7 +32,7 @@ class Signals:
         reader, writer = socket.socketpair()
         for end in (reader, writer):
             end.setblocking(False)  # noqa: FBT003 -- the standard library's own signature
-        self._reader = reader
+        self._reader, self._writer = reader, writer
         before = {number: signal.signal(number, self._note) for number in self._numbers}
         fd_before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
         try:
@@ -53,6 +53,11 @@ class Signals:
                 pass
         came, self._came = self._came, []
         return [signal.Signals(number) for number in came]
+
+    def poke(self) -> None:
+        """Make `wait` return although no signal came. Thread: any; does not block."""
+        with contextlib.suppress(OSError):  # full, so it is awake already; or closed, so nobody waits
+            self._writer.send(b"\0")
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self._came.append(number)

@@ -41,6 +41,7 @@ FAILED: Final = 70  # EX_SOFTWARE: the engine failed, or too many handlers hang
 FORCED: Final = 75  # EX_TEMPFAIL: handlers were still running at the drain deadline
 MISCONFIGURED: Final = 78  # EX_CONFIG
 
+START = 5.0  # seconds; a thread that takes longer to begin is reported by what it does not do
 LAST_JOIN = 1.0  # seconds for threads that were told to end and have nothing to wait for
 
 
@@ -89,11 +90,12 @@ class Worker:
         self._connection = connection or Connection(region=region, endpoint_url=endpoint_url)
         self._sqs = sqs
         self.plan = plan(app, self.options, own_transport=sqs is not None)
-        self.engine = Engine(self.plan, self._connect)
+        self.engine = Engine(self.plan, self._connect, where=lambda: self._where)
         self.threads = Threads(self.plan.budget, on_death=self._thread_died)
         self._watch = Watch(budget=lambda: self.threads.total, in_hand=self.in_hand)
         self._resolver = Resolver()
         self._credentials = Credentials()
+        self._where = self.transport
         self._started = False
         self._ended = False
         self.stopped = Wake()
@@ -127,20 +129,10 @@ class Worker:
 
         Thread: any. Blocks for the first requests to SQS.
         """
-        if self._ended:
-            raise LifecycleError("this worker was stopped", hint="make a new Worker to start again")
-        if self._started:
-            return
-        self._started = True
-        if self._sqs is None:
-            self.plan.app.connect(self._connection)  # what handlers send goes where their messages come from
-        self._spawn_all()
+        self._begin()
         while not self.engine.booted.wait(60.0):
             log.warning("the queues are still being looked up")
-        failure = self.engine.failure
-        if isinstance(failure, ConfigurationError):
-            self._end()
-            raise failure
+        self._refuse_misconfiguration()
 
     def stop(self) -> None:
         """Drain and end. Returns when it is over; a second call, or one before `start`, does nothing.
@@ -181,7 +173,7 @@ class Worker:
         """What the process should exit with once the worker has ended."""
         if self.engine.failure is not None:
             return MISCONFIGURED if isinstance(self.engine.failure, ConfigurationError) else FAILED
-        if self.engine.hung:
+        if self.engine.broken:
             return FAILED
         report = self.engine.report
         return DRAINED if report is None or report.clean else FORCED
@@ -227,10 +219,28 @@ class Worker:
 
     # ---- inside ------------------------------------------------------------------------------------------------------
 
+    def _begin(self) -> None:
+        """Start all threads, once."""
+        if self._ended:
+            raise LifecycleError("this worker was stopped", hint="make a new Worker to start again")
+        if self._started:
+            return
+        self._started = True
+        if self._sqs is None:
+            self.plan.app.connect(self._connection)  # what handlers send goes where their messages come from
+        self._spawn_all()
+
+    def _refuse_misconfiguration(self) -> None:
+        failure = self.engine.failure
+        if isinstance(failure, ConfigurationError):
+            self._end()
+            raise failure
+
     def _spawn_all(self) -> None:
         """Start every thread there will ever be, but botocore's, which the engine starts when it connects."""
         spawn = self.threads.spawn
         spawn("hadoken-watch", self._watch.run, role="watch")
+        self._watch.started.wait(START)
         spawn("hadoken-resolver", self._resolver.run, role="resolver")
         spawn("hadoken-credentials", self._credentials.run, role="credentials")
         for name, executor in self.engine.executors.items():
@@ -257,13 +267,14 @@ class Worker:
 
         threads = self.plan.sqs_threads
         client = BotoClient(self._connection, wait_time=self.plan.wait_time, connections=threads)
+        self._where = f"region {client.region} at {client.endpoint_url}"
         self._credentials.watch(client.refresh_credentials)
         return BotoTransport(client, loop, partial(self.threads.spawn, role="sqs"), threads)
 
     def _thread_died(self, name: str) -> None:
         """A thread of ours ended by an exception: nothing can be promised any more, so stop. Thread: the dying one."""
         if name != "hadoken-engine":
-            self.engine.hung = True
+            self.engine.broken = True
             self.drain()
 
     def _end(self) -> None:
@@ -337,11 +348,13 @@ def _run(worker: Worker) -> int:
     with Signals((*ENDING, *REPORTING, signal.SIGTSTP)).collected() as signals, _faults():
         sys.stderr.write(banner(worker.plan, worker.transport))
         sys.stderr.flush()
-        worker.start()
+        worker.engine.notice = signals.poke
+        worker._begin()  # noqa: SLF001 -- `start` without its wait, so that signals are heard from the first moment on
         act: Callable[[signal.Signals], None] = _Actions(worker)
         while not worker.engine.stopped.is_set():
             for number in signals.wait():
                 act(number)
+            worker._refuse_misconfiguration()  # noqa: SLF001 -- as `start` would
         with contextlib.suppress(DrainTimeout):  # it is in the report, and the exit code says so
             worker.stop()
     return worker.exit_code
