@@ -1,6 +1,8 @@
 # The one door: every target does its own set-up. Needs Python >= 3.11 with venv, and make.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+# One after the other, so that the closing line of pytest is the last one printed.
+.NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
 # An interpreter that is new enough and can make an environment. `make test PYTHON=/path/to/python` overrides it.

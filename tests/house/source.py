@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shutil
 import subprocess
 from collections.abc import Iterator
 from functools import cache
@@ -14,10 +15,21 @@ PACKAGE = ROOT / "src" / "hadoken"
 
 @cache
 def committed() -> tuple[Path, ...]:
-    """Every file that git knows, apart from those deleted in the work tree; sorted."""
+    """Every file that git knows, apart from those deleted in the work tree; sorted.
+
+    In a copy without git, every file that no tool has made.
+    """
+    if shutil.which("git") is None or not (ROOT / ".git").exists():
+        return tuple(sorted(path for path in ROOT.rglob("*") if path.is_file() and not made_by_tools(path)))
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout
     files = (ROOT / name for name in listed.decode().split("\0") if name)
     return tuple(sorted(file for file in files if file.is_file()))
+
+
+def made_by_tools(path: Path) -> bool:
+    """Whether .gitignore names a folder that the file lies in, or the file."""
+    ignored = {line.strip("/") for line in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()}
+    return not (ignored | {".git"}).isdisjoint(path.relative_to(ROOT).parts)
 
 
 def modules() -> list[Path]:
