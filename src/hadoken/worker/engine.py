@@ -13,6 +13,7 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter, deque
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hadoken.clock import SYSTEM, Clock, Wake
-from hadoken.errors import ConfigurationError, SQSError
+from hadoken.errors import ConfigurationError, HadokenError, SQSError
 from hadoken.pipeline.acknowledger import Batch, Operation
 from hadoken.pipeline.executor import Executor
 from hadoken.pipeline.keeper import Extension
@@ -66,6 +67,7 @@ class Engine:
         self.clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sqs: SQS | None = None
+        self._connecting: asyncio.Future[SQS] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._soon = False
         self._asked: deque[tuple[str, int, float]] = deque()
@@ -125,7 +127,6 @@ class Engine:
 
     def drain(self, deadline: float) -> None:
         """Stop by `deadline` of the lease clock at the latest; a second call may only bring it forward. Thread: any."""
-
         self._early = deadline
 
         def begin() -> None:
@@ -168,7 +169,8 @@ class Engine:
 
     async def _boot(self) -> None:
         loop = asyncio.get_running_loop()
-        self._sqs = await self._connect(loop)
+        self._connecting = self._connect(loop)
+        self._sqs = await asyncio.shield(self._connecting)
         queues = await look_up(self._sqs, self._plan, where=self._where(), on_trouble=self._in_trouble)
         for pool in self._plan.pools:
             infos = [queues[name] for name in pool.handlers]
@@ -192,8 +194,9 @@ class Engine:
             self._timer.cancel()
         for executor in self.executors.values():
             executor.stop()
-        if self._sqs is not None:
-            self._sqs.close()
+        if self._connecting is not None:  # awaited even when the boot was cut short: its threads must end
+            with contextlib.suppress(HadokenError):  # then there is no transport, and the failure says why
+                (await self._connecting).close()
 
     def _turn(self) -> None:
         """Do what is due and set the timer for what will be."""
