@@ -104,9 +104,10 @@ class Bucket:
     def take(self, now: float) -> list[Record]:
         """Take up to ten records that may go now."""
         taken: list[Record] = []
-        while self.again and self.again[0][0] <= now and len(taken) < limits.BATCH_ENTRIES:
-            taken.append(heapq.heappop(self.again)[2])
         waiting: list[Record] = []
+        while self.again and self.again[0][0] <= now and len(taken) < limits.BATCH_ENTRIES:
+            record = heapq.heappop(self.again)[2]
+            (taken if self._may_go(record) else waiting).append(record)
         while self.fresh and len(taken) < limits.BATCH_ENTRIES:
             record = self.fresh.popleft()
             (taken if self._may_go(record) else waiting).append(record)
@@ -136,6 +137,7 @@ class Acknowledger:
     def __init__(self, margin: Margin, *, randomness: random.Random | None = None) -> None:
         self._margin = margin
         self._buckets: dict[tuple[str, Operation], Bucket] = {}
+        self._told: set[tuple[str, Operation, str]] = set()
         self._random = randomness or random.Random()  # noqa: S311 -- jitter, not a secret
 
     @property
@@ -181,6 +183,8 @@ class Acknowledger:
             The records whose settling has ended, in the batch's order; all others go on.
         """
         ended: list[tuple[Record, End]] = []
+        if self._told and not failed:
+            self._told = {kind for kind in self._told if kind[:2] != (batch.queue.name, batch.operation)}
         for position, record in enumerate(batch.records):
             record.changing = False
             if record.state is State.GONE:
@@ -236,8 +240,7 @@ class Acknowledger:
 
     def _hopeless(self, batch: Batch, record: Record, failure: EntryFailure, now: float) -> End | None:
         """What more tries would hardly mend: a copy becomes a late retry, else the lease is let go."""
-        name = batch.operation.name.lower()
-        log.error("queue %s: %s refused: %s: %s", batch.queue.name, name, failure.code, failure.message)
+        self._complain(batch, failure)
         if batch.operation is Operation.COPY:
             record.visible_at = now + LONGEST_RETRY
             record.tries = 0
@@ -248,6 +251,19 @@ class Acknowledger:
             return End.REFUSED
         self._again(batch, record, now)
         return None
+
+    def _complain(self, batch: Batch, failure: EntryFailure) -> None:
+        """Say once that an operation is refused on a queue, not for each message and each try."""
+        kind = (batch.queue.name, batch.operation, failure.code)
+        if kind not in self._told:
+            self._told.add(kind)
+            log.error(
+                "queue %s: %s is refused, trying on while leases last: %s: %s",
+                batch.queue.name,
+                batch.operation.name.lower(),
+                failure.code,
+                failure.message,
+            )
 
     def _again(self, batch: Batch, record: Record, now: float) -> None:
         wait = min(LAST_AGAIN, FIRST_AGAIN * 2 ** min(record.tries, 10)) * self._random.uniform(0.5, 1.0)

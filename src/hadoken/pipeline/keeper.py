@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 EARLY = 8  # a lease may be extended an eighth of its length early when that fills a batch
 SHORTEST = 0.1  # seconds of lease left below which no further try is made: a call takes about as long
+LEAST_GAIN = 1.0  # seconds of lease that a call must buy: it costs a request, and SQS counts in whole seconds
 SWEEP = 16  # empty entries that are never worth a sweep
 
 
@@ -128,6 +129,7 @@ class Keeper:
             seconds = self._seconds(record, now)
             if now >= record.lease_end:
                 record.lost = True
+                self._asked.pop(record.ticket, None)  # a wish must not revive it (I4)
                 found.lost.append(record)
             elif seconds and not record.extending and not record.changing:
                 wanted.setdefault(record.queue.name, []).append((record, seconds))
@@ -172,11 +174,18 @@ class Keeper:
         return lost
 
     def _seconds(self, record: Record, now: float) -> int:
-        """Whole seconds to ask for; 0 when an extension would not outlast the lease there is."""
+        """Whole seconds to ask for; 0 when the lease is not to be kept, or an extension would hardly outlast it."""
+        if not record.keep:
+            return 0
         seconds = extension(
             record.timeout, received_at=record.received_at, now=now, margin=self._margin.of(record.timeout)
         )
-        return seconds if now + seconds > record.lease_end else 0
+        return seconds if self._gains(record, seconds, now) else 0
+
+    def _gains(self, record: Record, seconds: int, now: float) -> bool:
+        """Whether a change to `seconds` is worth a call: near the end of the 12 hours each would buy next to nothing."""
+        end = now + seconds - self._margin.of(seconds)
+        return end - record.lease_end >= min(LEAST_GAIN, record.timeout / 4)
 
     def _take_due(self, now: float) -> list[Record]:
         taken: list[Record] = []
@@ -199,7 +208,7 @@ class Keeper:
                 continue
             del self._asked[ticket]
             allowed = extension(seconds, received_at=record.received_at, now=now, margin=self._margin.of(seconds))
-            if not allowed or now + allowed <= record.lease_end:
+            if not record.keep or not allowed or not self._gains(record, allowed, now):
                 continue
             self._leave([record])
             pairs = wanted.setdefault(record.queue.name, [])
