@@ -112,6 +112,8 @@ class Bucket:
             record = self.fresh.popleft()
             (taken if self._may_go(record) else waiting).append(record)
         self.fresh.extendleft(reversed(waiting))
+        if waiting:  # they had their time, and nobody else may come who would set it for them
+            self.flush_at = min(self.flush_at, now)
         if not self.fresh:
             self.flush_at = math.inf
         return taken

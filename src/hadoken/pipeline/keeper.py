@@ -183,7 +183,7 @@ class Keeper:
         return seconds if self._gains(record, seconds, now) else 0
 
     def _gains(self, record: Record, seconds: int, now: float) -> bool:
-        """Whether a change to `seconds` is worth a call: near the end of the 12 hours each would buy next to nothing."""
+        """Whether a change to `seconds` is worth a call: near the end of the 12 hours each buys next to nothing."""
         end = now + seconds - self._margin.of(seconds)
         return end - record.lease_end >= min(LEAST_GAIN, record.timeout / 4)
 
