@@ -66,8 +66,9 @@ types: $(VENV)/dev.stamp ## mypy --strict and basedpyright
 
 # Without its cache: that does not notice when a module appears which another one already imports.
 .PHONY: imports
-imports: $(VENV)/dev.stamp ## The floors, and what may import what
+imports: $(VENV)/dev.stamp ## The floors, and that what is imported is required
 	@$(BIN)/lint-imports --no-logo --no-cache
+	@$(BIN)/deptry --no-ansi src
 
 .PHONY: format
 format: $(VENV)/dev.stamp ## Format the code and fix what a tool can fix
