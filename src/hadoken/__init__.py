@@ -123,7 +123,8 @@ __all__ = [
 ]
 
 
-if not TYPE_CHECKING:  # else a misspelt name would pass as "whatever __getattr__ gives"
+# Hidden from type checkers: else a misspelt name would pass as whatever `__getattr__` gives.
+if not TYPE_CHECKING:  # pragma: no branch -- always so at run time
 
     def __getattr__(name: str) -> object:
         home = _HOME_OF.get(name)

@@ -70,5 +70,5 @@ def _refuse_unusable(hook: object) -> None:
         raise InvalidHandler(f"error hook {hook!r} is not a plain function", hint=_HINT)
     try:
         inspect.signature(hook).bind(None, None, None)
-    except TypeError as exc:
+    except (TypeError, ValueError) as exc:  # ValueError: some builtins have no signature
         raise InvalidHandler(f"error hook {name_of(hook)} cannot be called: {exc}", hint=_HINT) from exc

@@ -32,6 +32,7 @@ from hadoken.sqs.api import Attribute, ReceivedMessage
 B = TypeVar("B")
 P = ParamSpec("P")
 R = TypeVar("R", bound=Outcome | None)
+T = TypeVar("T")
 
 _log = logging.getLogger("hadoken.handler")
 _LOG_LEVEL: Final = {Kind.DEAD_LETTER: logging.ERROR, Kind.RETRY: logging.WARNING}
@@ -92,7 +93,7 @@ class Handler(Generic[B, P, R]):
         self._decode = bodies.decode
         self._hooks = hooks
         self.apply_defaults(defaults)
-        functools.update_wrapper(self, function)
+        functools.update_wrapper(self, function, updated=())  # its attributes must not replace ours
 
     def __call__(self, body: B, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the user's function as it is."""
@@ -157,17 +158,22 @@ class Handler(Generic[B, P, R]):
         self, error: BaseException, raw: ReceivedMessage, ctx: Context, started: float, clock: Clock
     ) -> Verdict:
         """Judge, report and forget an exception or a returned outcome."""
-        verdict = Verdict(Kind.RETRY, after=_LAST_RESORT, reason=type(error).__name__, failed=True)
-        try:
-            verdict = self._judge(error, ctx.attempt)
-            self._log(error, verdict, raw.message_id, ctx.attempt, clock.lease() - started)
-            if verdict.failed and len(self._hooks):
-                self._hooks.report(error, self.queue_name, self._seen(raw, ctx))
-        except BaseException as trouble:  # noqa: BLE001 -- a log handler or an interrupt; the message must still be settled
-            self._complain("report of a failure", "", trouble)
-        finally:
-            failure.forget(error)
+        verdict = self._guarded("judging a failure", self._judge, error, ctx.attempt)
+        if verdict is None:
+            verdict = Verdict(Kind.RETRY, after=_LAST_RESORT, reason=type(error).__name__, failed=True)
+        self._guarded("logging a failure", self._log, error, verdict, raw, ctx.attempt, clock.lease() - started)
+        if verdict.failed and len(self._hooks):
+            self._guarded("telling error hooks", self._tell, error, raw, ctx)
+        failure.forget(error)
         return verdict
+
+    def _guarded(self, what: str, step: Callable[..., T], *values: Any) -> T | None:  # noqa: ANN401 -- passed on
+        """One step after a failure; what goes wrong in it is logged and keeps no other step from being done."""
+        try:
+            return step(*values)
+        except BaseException as trouble:  # noqa: BLE001 -- user code, log handlers: the message must still be settled
+            self._complain(what, "", trouble)
+            return None
 
     def _judge(self, error: BaseException, attempt: int) -> Verdict:
         """The outcome that an exception or a signal stands for."""
@@ -215,11 +221,12 @@ class Handler(Generic[B, P, R]):
             _log.error("%s of handler %s raised%s\n%s", what, self.name, so, failure.describe(trouble))
         failure.forget(trouble)
 
-    def _seen(self, raw: ReceivedMessage, ctx: Context) -> Message[Any]:
-        """The message as error hooks get it: with its text for a body where it did not decode."""
+    def _tell(self, error: BaseException, raw: ReceivedMessage, ctx: Context) -> None:
+        """Call the error hooks; a message that did not decode has its text for a body."""
         message: Message[Any] | None = getattr(ctx, "message", None)
-        if message is not None:
-            return message
+        self._hooks.report(error, self.queue_name, message or self._undecoded(raw))
+
+    def _undecoded(self, raw: ReceivedMessage) -> Message[str]:
         return Message(
             id=raw.message_id,
             body=raw.body,
@@ -230,7 +237,7 @@ class Handler(Generic[B, P, R]):
             system_attributes=raw.system,
         )
 
-    def _log(self, error: BaseException, verdict: Verdict, message_id: str, attempt: int, took: float) -> None:
+    def _log(self, error: BaseException, verdict: Verdict, raw: ReceivedMessage, attempt: int, took: float) -> None:
         """One record a failure, as text: a record that kept the exception would keep the message with it."""
         asked = _signal_in(error) is not None
         level = logging.INFO if asked else _LOG_LEVEL[verdict.kind]
@@ -240,7 +247,7 @@ class Handler(Generic[B, P, R]):
             level,
             "handler %s: message %s of %s, attempt %d, %.3f s: %s%s%s",
             self.name,
-            message_id,
+            raw.message_id,
             self.queue_name,
             attempt,
             took,

@@ -154,6 +154,7 @@ class Queue(Generic[B]):
         Raises:
             EncodeError: SQS would refuse the body or an attribute; nothing was sent.
             InvalidOption: one of the other values cannot be; nothing was sent.
+            QueueNotFound: there is no such queue.
             SQSError: SQS did not accept it, after bounded retries where these could help.
 
         Thread: any; blocks until SQS has answered. No other thread is used.
@@ -180,6 +181,7 @@ class Queue(Generic[B]):
 
         Raises:
             EncodeError, InvalidOption: an item cannot be sent; names its position; nothing was sent.
+            QueueNotFound: there is no such queue; nothing was sent.
             BatchFailed: `failed` has position -> reason of those that SQS did not accept; all others were sent.
 
         Thread: any; blocks until SQS has answered for all.

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol
 
 from hadoken.clock import Wake
-from hadoken.errors import BatchFailed, SQSError
+from hadoken.errors import BatchFailed, QueueNotFound, SQSError
 from hadoken.limits import BATCH_BYTES, BATCH_ENTRIES
 from hadoken.outgoing import entry_bytes
 from hadoken.sqs.address import url_of
@@ -23,9 +23,9 @@ from hadoken.sqs.api import BlockingSQS, EntryFailure, Fault, SendBatch, SendEnt
 from hadoken.sqs.connection import Connection
 
 OPERATION: Final = "SendMessageBatch"
-TRIES: Final = 3
-# First and longest bound of the wait between tries, seconds; a sender is often inside a web request. Guess.
-_BACK_OFF: Final = (0.1, 1.0)
+# Bounds of the waits between tries, seconds, with full jitter; a sender is often inside a web request. Guess.
+_BACK_OFF: Final = (0.1, 0.4)
+TRIES: Final = len(_BACK_OFF) + 1
 _WORTH_ANOTHER: Final = frozenset({Fault.THROTTLE, Fault.OVER_LIMIT, Fault.REFRESH, Fault.TRANSIENT})
 
 Numbered = tuple[int, SendEntry]
@@ -72,6 +72,7 @@ class Sender:
         """Send one message and return its id.
 
         Raises:
+            QueueNotFound: there is no such queue.
             SQSError: it was not accepted, after bounded retries where that could help.
         """
         sent: dict[int, str] = {}
@@ -85,6 +86,7 @@ class Sender:
         """Send messages in order, at most ten and 1 MiB a request, and return their ids in the same order.
 
         Raises:
+            QueueNotFound: there is no such queue; nothing was sent.
             BatchFailed: some were not accepted; all others were sent. Raised after every batch was tried.
         """
         sent: dict[int, str] = {}
@@ -105,38 +107,42 @@ class Sender:
         self, address: str, batch: Sequence[Numbered], sent: dict[int, str], failed: dict[int, SQSError]
     ) -> None:
         """Send one batch; what SQS may accept later is tried again. Each entry ends in `sent` or in `failed`."""
-        left, low, high = batch, *_BACK_OFF
-        for tries_left in reversed(range(TRIES)):
-            again, refused = self._try(address, left, sent)
-            failed.update(refused)
-            if not again or not tries_left:
-                failed.update(again)
+        left = batch
+        for bound in _BACK_OFF:
+            again = self._try(address, left, sent, failed)
+            if not again:
                 return
             left = [each for each in left if each[0] in again]
-            self._pause(low * self._draw())
-            low = min(high, low * 4)
+            self._pause(bound * self._draw())
+        failed.update(self._try(address, left, sent, failed))
 
     def _try(
-        self, address: str, batch: Sequence[Numbered], sent: dict[int, str]
-    ) -> tuple[dict[int, SQSError], dict[int, SQSError]]:
-        """One request: (entries worth another try, entries refused for good), by position."""
+        self, address: str, batch: Sequence[Numbered], sent: dict[int, str], failed: dict[int, SQSError]
+    ) -> dict[int, SQSError]:
+        """One request. Entries worth another try are the answer; what is decided stands in `sent` and `failed`."""
         again: dict[int, SQSError] = {}
-        refused: dict[int, SQSError] = {}
         try:
             client = self._client()
             answer = client.send_batch(SendBatch(self._url(client, address), [entry for _, entry in batch]))
         except SQSError as error:
             whole = dict.fromkeys((place for place, _ in batch), error)
-            return (whole, {}) if fault_of(error) in _WORTH_ANOTHER else ({}, whole)
+            fault = fault_of(error)
+            if fault is Fault.NO_QUEUE and not sent:
+                hint = "create it, or map its name by HADOKEN_QUEUES__<NAME>"
+                raise QueueNotFound(f"queue {address} does not exist", queues=[address], hint=hint) from error
+            if fault in _WORTH_ANOTHER:
+                return whole
+            failed.update(whole)
+            return again
         for position, (place, _) in enumerate(batch):
             if position in answer.sent:
                 sent[place] = answer.sent[position]
                 continue
             reason = answer.failed.get(position, _NO_ANSWER)
-            (again if reason.fault in _WORTH_ANOTHER else refused)[place] = sqs_error(
+            (again if reason.fault in _WORTH_ANOTHER else failed)[place] = sqs_error(
                 OPERATION, reason.code, reason.message
             )
-        return again, refused
+        return again
 
     def _client(self) -> BlockingSQS:
         """This process's client. Two threads may make one each at the first send; `setdefault` keeps a single one."""

@@ -43,7 +43,10 @@ def read(function: Callable[..., object]) -> Signature:
     """
     name = name_of(function)
     _refuse_kind(function, name)
-    parameters = list(inspect.signature(function).parameters.values())
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError) as exc:  # some builtins have none
+        raise InvalidHandler(f"handler {name} has no signature: {exc}; {_ALLOWED}") from exc
     if not parameters or parameters[0].kind not in _POSITIONAL:
         hint = "a wrapped function keeps its signature by functools.wraps"
         raise InvalidHandler(f"handler {name} takes no body; {_ALLOWED}", hint=hint)

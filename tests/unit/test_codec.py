@@ -159,6 +159,17 @@ def test_a_type_without_a_json_form_is_refused_at_declaration(kind: Any) -> None
     assert "msgspec.Struct" in caught.value.hint
 
 
+def test_a_type_that_msgspec_cannot_read_is_refused_with_its_reason() -> None:
+    """Such as a dataclass whose annotations name nothing."""
+
+    @dataclass
+    class Unfinished:
+        other: Nowhere  # type: ignore[name-defined] # noqa: F821 -- the mistake
+
+    with pytest.raises(InvalidOption, match=r"Unfinished cannot be used: .*Nowhere"):
+        Bodies(Unfinished)
+
+
 def test_an_own_codec_is_used_and_its_errors_are_body_errors() -> None:
     """Any exception of a codec becomes an EncodeError or a DecodeError with the first as its cause."""
 

@@ -8,7 +8,7 @@ import logging
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import pytest
 
@@ -149,9 +149,10 @@ class TestSignature:
             (lambda body, extra: None, "parameter extra that cannot be served (no annotation)"),
             (lambda body, **extra: None, "cannot be served"),
             (Invoice, "is not a function"),
+            (iter, "has no signature"),
             (3, "is not a function"),
         ],
-        ids=["nothing", "args", "keyword", "extra", "kwargs", "class", "number"],
+        ids=["nothing", "args", "keyword", "extra", "kwargs", "class", "builtin", "number"],
     )
     def test_a_signature_that_cannot_work_is_refused(self, function: Any, says: str) -> None:
         """The error names the handler and what is allowed."""
@@ -185,6 +186,27 @@ class TestSignature:
             with pytest.raises(errors.InvalidHandler) as caught:
                 handler_of(function)
             assert says in str(caught.value)
+
+    def test_a_protocol_with_data_is_left_to_type_checkers(self) -> None:
+        """It cannot be compared at run time."""
+
+        @runtime_checkable
+        class HasTotal(Protocol):
+            total: int
+
+        def handle(_: HasTotal) -> None: ...
+
+        assert run(handle) is ACKED
+
+    def test_attributes_of_the_function_do_not_replace_the_handlers(self) -> None:
+        """Other decorators leave marks of any name on functions."""
+
+        def handle(_: Invoice) -> None: ...
+
+        handle.name = handle.options = "theirs"  # type: ignore[attr-defined] # as such a decorator does
+        handler = handler_of(handle)
+        assert handler.name.endswith("handle")
+        assert isinstance(handler.options, HandlerOptions)
 
     def test_a_wider_body_is_allowed(self) -> None:
         """A handler may take a base class, object, Any, or leave the annotation out."""
@@ -400,20 +422,45 @@ class TestReport:
         assert "Traceback" not in levels[1][1]
 
     def test_a_log_that_raises_changes_nothing(self) -> None:
-        """A broken log handler costs the line, not the message."""
+        """A broken log handler costs the line; the verdict stands and the hooks are told."""
 
         class Broken(logging.Handler):
             def emit(self, record: logging.LogRecord) -> None:
                 raise OSError("disk full")
 
-        broken = Broken()
+        broken, told = Broken(), []
         logging.getLogger(LOG).addHandler(broken)
         try:
-            assert run(raising(OwnError("x")), retry=[3]) == Verdict(
-                Kind.RETRY, after=3, reason="OwnError: x", failed=True
-            )
+            verdict = run(raising(OwnError("x")), on_error=(lambda *each: told.append(each[1]),), retry=[3])
         finally:
             logging.getLogger(LOG).removeHandler(broken)
+        assert verdict == Verdict(Kind.RETRY, after=3, reason="OwnError: x", failed=True)
+        assert told == ["invoices"]
+
+    def test_an_outcome_that_cannot_be_read_is_retried(self) -> None:
+        """Even a signal of a user's own making, broken, gives a verdict."""
+
+        class Broken(Retry):
+            def __getattribute__(self, name: str) -> Any:
+                if name == "after":
+                    raise OwnError("no time")
+                return super().__getattribute__(name)
+
+        verdict = run(raising(Broken()))
+        assert (verdict.kind, verdict.after, verdict.reason) == (Kind.RETRY, 30, "Broken")
+
+    def test_a_traceback_that_cannot_be_written_is_said_so(self, caplog: pytest.LogCaptureFixture) -> None:
+        """An exception whose own methods fail while it is formatted still gives a line and a verdict."""
+
+        class Twisted(OwnError):
+            """Its notes cannot be read."""
+
+            @property
+            def __notes__(self) -> list[str]:
+                raise OwnError("no notes")
+
+        assert run(raising(Twisted("x"))).kind is Kind.RETRY
+        assert "Twisted" in caplog.text
 
     def test_a_huge_failure_is_shortened(self, caplog: pytest.LogCaptureFixture) -> None:
         """A megabyte of words gives at most 16 KiB of traceback."""

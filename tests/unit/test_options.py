@@ -89,6 +89,11 @@ def test_non_retryable_is_normalised() -> None:
     assert build(HandlerOptions, non_retryable=callable).non_retryable is callable
 
 
+def test_a_filter_of_queues_is_kept_as_a_tuple() -> None:
+    """Any collection of names is taken."""
+    assert build(WorkerOptions, queues=["a", "b.fifo"]).queues == ("a", "b.fifo")
+
+
 def test_options_can_be_replaced_and_copied_but_not_changed() -> None:
     """The classes are frozen; `dataclasses.replace` checks again."""
     made = HandlerOptions(retry=retry.fixed(3))

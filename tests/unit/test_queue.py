@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypedDict
 
 import pytest
 
@@ -11,6 +11,26 @@ from hadoken.app import App
 from hadoken.errors import ConfigurationError, DuplicateHandler, InvalidHandler, InvalidOption
 from hadoken.handler import Handler
 from hadoken.sqs.address import check_address, url_of
+
+
+class Paid(TypedDict):
+    """A body."""
+
+    order: int
+
+
+class Sent(TypedDict):
+    """Another body."""
+
+    to: str
+
+
+def takes_paid(_: Paid) -> None:
+    """Be a handler of `Paid`."""
+
+
+def takes_dict(_: dict[str, int]) -> None:
+    """Be a handler of any dict."""
 
 
 def test_the_address_is_the_name_unless_mapped() -> None:
@@ -84,6 +104,15 @@ def test_a_wrong_option_is_an_error_of_the_decorators_line() -> None:
         queue.handler(visibility_timeout=50_000)
     with pytest.raises(InvalidHandler):
         queue.handler(3)
+
+
+def test_a_typed_dict_is_taken_as_itself_or_as_a_dict() -> None:
+    """Another TypedDict is another body."""
+    app = App("test")
+    assert app.queue("a", Paid).handler(takes_paid).queue_name == "a"
+    assert app.queue("b", Paid).handler(takes_dict).queue_name == "b"  # type: ignore[arg-type] # a dict at run time
+    with pytest.raises(InvalidHandler, match="takes Paid; queue c holds Sent"):
+        app.queue("c", Sent).handler(takes_paid)  # type: ignore[arg-type] # the line under test
 
 
 def test_a_second_handler_is_refused_and_named() -> None:

@@ -76,10 +76,11 @@ def test_a_function_and_a_policy_of_ones_own_are_taken() -> None:
         (lambda: retry.exponential(10, max=5), "at most max"),
         (lambda: retry.policy_of([]), "empty list"),
         (lambda: retry.policy_of([1, -2]), "retry[1] is -2"),
+        (lambda: retry.fixed(True), "fixed(seconds) is True"),
         (lambda: retry.policy_of("5"), "retry is '5'; it is fixed(seconds)"),
         (lambda: retry.policy_of(retry.Fixed), "it is fixed(seconds)"),
     ],
-    ids=["negative", "twelve-hours", "zero", "max-below-first", "empty", "negative-in-list", "text", "class"],
+    ids=["negative", "twelve-hours", "zero", "max-below-first", "empty", "negative-in-list", "bool", "text", "class"],
 )
 def test_what_cannot_be_is_refused(make: Any, says: str) -> None:
     """The error names the value and what is allowed."""

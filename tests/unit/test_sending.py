@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 
 from hadoken import limits
 from hadoken.app import App, Handlers
-from hadoken.errors import BatchFailed, EncodeError, InvalidOption, SQSDenied, SQSError, SQSThrottled, SQSUnavailable
+from hadoken.errors import (
+    BatchFailed,
+    EncodeError,
+    InvalidOption,
+    QueueNotFound,
+    SQSDenied,
+    SQSError,
+    SQSThrottled,
+    SQSUnavailable,
+)
 from hadoken.outgoing import Outgoing, entry_bytes
 from hadoken.sending import TRIES, Sender, batches
 from hadoken.sqs.api import Attribute, BlockingSQS, EntryFailure, SendBatch, SendEntry, SentBatch, sqs_error
@@ -260,6 +269,28 @@ def test_a_refused_entry_is_an_error_of_send(failure: EntryFailure, error: type[
     with pytest.raises(error, match=failure.code):
         app.queue("q", str).send("x")
     assert len(far.requests) == tries
+
+
+@pytest.mark.parametrize(
+    "send", [lambda queue: queue.send("x"), lambda queue: queue.send_many(["x"] * 11)], ids=["one", "many"]
+)
+def test_a_queue_that_does_not_exist_is_named(send: Callable[[Any], object]) -> None:
+    """A missing queue is the user's mistake, found before anything was sent."""
+    far = Far(sqs_error("SendMessageBatch", "QueueDoesNotExist", "The specified queue does not exist."))
+    app, pauses = app_at(far)
+    with pytest.raises(QueueNotFound, match="queue orders does not exist") as caught:
+        send(app.queue("orders", str))
+    assert caught.value.queues == ("orders",)
+    assert not pauses
+
+
+def test_a_queue_deleted_on_the_way_is_reported_by_entry() -> None:
+    """What was sent before stays known."""
+    far = Far(taken(), sqs_error("SendMessageBatch", "QueueDoesNotExist", "gone"))
+    app, _ = app_at(far)
+    with pytest.raises(BatchFailed) as caught:
+        app.queue("q", str).send_many([str(number) for number in range(12)])
+    assert list(caught.value.failed) == [10, 11]
 
 
 def test_send_many_batches_in_order() -> None:
