@@ -77,18 +77,25 @@ class Batch:
 
 @dataclass(slots=True)
 class Bucket:
-    """What waits for one operation on one queue. `fresh` was never sent; `again` waits for another try."""
+    """What waits for one operation on one queue. `fresh` was never sent; `again` waits for another try.
+
+    What is urgent goes at once, but not beside a call of the same kind: what gathers while one is on the wire goes with
+    the next. So a single urgent outcome does not wait, and many share calls.
+    """
 
     operation: Operation
     queue: QueueInfo
     fresh: deque[Record] = field(default_factory=deque)
     again: list[tuple[float, int, Record]] = field(default_factory=list)
     flush_at: float = math.inf
+    urgent: bool = False
+    on_wire: int = 0
 
     def put(self, record: Record, now: float, *, urgent: bool) -> None:
         """Add a record that goes out within the linger time, or at the next turn."""
         self.fresh.append(record)
-        self.flush_at = min(self.flush_at, now if urgent else now + LINGER)
+        self.flush_at = min(self.flush_at, now + LINGER)
+        self.urgent |= urgent
 
     def put_again(self, record: Record, at: float) -> None:
         """Add a record whose last call failed."""
@@ -96,9 +103,10 @@ class Bucket:
 
     def due_at(self) -> float:
         """When the next batch must go out; infinity when nothing is ready to go."""
-        fresh = self.flush_at if any(self._may_go(record) for record in self.fresh) else math.inf
-        if len(self.fresh) >= limits.BATCH_ENTRIES and fresh < math.inf:
-            return -math.inf
+        fresh = math.inf
+        if any(self._may_go(record) for record in self.fresh):
+            at_once = len(self.fresh) >= limits.BATCH_ENTRIES or (self.urgent and not self.on_wire)
+            fresh = -math.inf if at_once else self.flush_at
         return min(fresh, self.again[0][0] if self.again else math.inf)
 
     def take(self, now: float) -> list[Record]:
@@ -116,6 +124,7 @@ class Bucket:
             self.flush_at = min(self.flush_at, now)
         if not self.fresh:
             self.flush_at = math.inf
+            self.urgent = False
         return taken
 
     def discard(self, record: Record) -> bool:
@@ -173,6 +182,7 @@ class Acknowledger:
                 if bucket.operation is Operation.CHANGE:
                     for record in records:
                         record.changing = True
+                bucket.on_wire += 1
                 handles = [record.handle for record in records]
                 request = self._request(bucket, records, now)
                 batches.append(Batch(bucket.operation, bucket.queue, records, handles, request, now))
@@ -185,6 +195,7 @@ class Acknowledger:
             The records whose settling has ended, in the batch's order; all others go on.
         """
         ended: list[tuple[Record, End]] = []
+        self._bucket(batch.queue, batch.operation).on_wire -= 1
         if self._told and not failed:
             self._told = {kind for kind in self._told if kind[:2] != (batch.queue.name, batch.operation)}
         for position, record in enumerate(batch.records):
