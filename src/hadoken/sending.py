@@ -43,9 +43,18 @@ class _Route:
     """What belongs to one door: clients by process id, queue URLs by address. Replaced whole by `connect`."""
 
     def __init__(self, door: Door) -> None:
-        self.door = door
-        self.clients: dict[int, BlockingSQS] = {}
-        self.urls: dict[str, str] = {}
+        self._door = door
+        self._clients: dict[int, BlockingSQS] = {}
+        self._urls: dict[str, str] = {}
+
+    def way(self, address: str) -> tuple[BlockingSQS, str]:
+        """This process's client, and the URL of a queue given by name, URL or ARN.
+
+        Two threads may make a client each at the first send; `setdefault` keeps a single one, without a lock.
+        """
+        pid, urls = os.getpid(), self._urls
+        client = self._clients.get(pid) or self._clients.setdefault(pid, self._door.blocking())
+        return client, urls.get(address) or urls.setdefault(address, url_of(address) or client.queue_url(address))
 
 
 class Sender:
@@ -122,8 +131,8 @@ class Sender:
         """One request. Entries worth another try are the answer; what is decided stands in `sent` and `failed`."""
         again: dict[int, SQSError] = {}
         try:
-            client = self._client()
-            answer = client.send_batch(SendBatch(self._url(client, address), [entry for _, entry in batch]))
+            client, url = self._route.way(address)
+            answer = client.send_batch(SendBatch(url, [entry for _, entry in batch]))
         except SQSError as error:
             whole = dict.fromkeys((place for place, _ in batch), error)
             fault = fault_of(error)
@@ -143,15 +152,6 @@ class Sender:
                 OPERATION, reason.code, reason.message
             )
         return again
-
-    def _client(self) -> BlockingSQS:
-        """This process's client. Two threads may make one each at the first send; `setdefault` keeps a single one."""
-        route, pid = self._route, os.getpid()
-        return route.clients.get(pid) or route.clients.setdefault(pid, route.door.blocking())
-
-    def _url(self, client: BlockingSQS, address: str) -> str:
-        urls = self._route.urls
-        return urls.get(address) or urls.setdefault(address, url_of(address) or client.queue_url(address))
 
 
 _NO_ANSWER: Final = EntryFailure("InternalError", "the answer does not speak of this entry", sender_fault=False)
