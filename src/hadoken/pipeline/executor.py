@@ -2,7 +2,7 @@
 
 Rules of this file:
 - `hand` and the methods marked so are called on the engine loop; `run` is the body of a handler thread.
-- What crosses is plain data: a `Job` one way, a `Finished` the other. Both queues are CPython's own (`SimpleQueue`,
+- What crosses is plain data: a `Handed` one way, a `Finished` the other. Both queues are CPython's own (`SimpleQueue`,
   `deque`), whose single operations are atomic; there is no lock here.
 - A thread wakes the engine when its outcome is wanted: enough have gathered, or it is about to park, or the engine has
   not been looking. Missing a wake is impossible: the engine looks again a linger time after it last saw outcomes.
@@ -43,7 +43,7 @@ class Runs(Protocol):
         ...
 
 
-class Job(msgspec.Struct, frozen=True):
+class Handed(msgspec.Struct, frozen=True):
     """One message to be handled: what the engine tells a handler thread."""
 
     ticket: int
@@ -105,7 +105,7 @@ class Executor:
         clock: Clock = SYSTEM,
     ) -> None:
         self._handlers = handlers
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._handed: queue.SimpleQueue[Handed | None] = queue.SimpleQueue()
         self._outcomes: deque[Finished] = deque()
         self._withdrawn: set[int] = set()
         self.slots = [Slot(number) for number in range(1, concurrency + 1)]
@@ -117,9 +117,9 @@ class Executor:
 
     # On the engine loop.
 
-    def hand(self, job: Job) -> None:
+    def hand(self, handed: Handed) -> None:
         """Give a message to the next free thread."""
-        self._jobs.put(job)
+        self._handed.put(handed)
 
     def outcomes(self) -> list[Finished]:
         """Take all outcomes that have come back; may be empty."""
@@ -160,16 +160,16 @@ class Executor:
         ends = 0
         while True:
             try:
-                job = self._jobs.get_nowait()
+                handed = self._handed.get_nowait()
             except queue.Empty:
                 break
-            if job is None:
+            if handed is None:
                 ends += 1
             else:
-                taken.append(job.ticket)
-                self._withdrawn.discard(job.ticket)
+                taken.append(handed.ticket)
+                self._withdrawn.discard(handed.ticket)
         for _ in range(ends):
-            self._jobs.put(None)
+            self._handed.put(None)
         return taken
 
     def in_hand(self) -> list[InHand]:
@@ -179,39 +179,39 @@ class Executor:
     def stop(self) -> None:
         """Let each thread end once it has nothing in hand."""
         for _ in self.slots:
-            self._jobs.put(None)
+            self._handed.put(None)
 
     # In a handler thread.
 
     def run(self, slot: Slot) -> None:
         """Handle messages until told to stop. Blocks in the handlers, and while there is no message."""
         slot.thread_id = threading.get_ident()
-        while (job := self.take()) is not None:
-            finished = self._handle(job, slot)
-            del job
+        while (handed := self.take()) is not None:
+            finished = self._handle(handed, slot)
+            del handed
             self._bring_back(finished)
 
-    def take(self) -> Job | None:
+    def take(self) -> Handed | None:
         """Wait for the next message; None means: end."""
-        return self._jobs.get()
+        return self._handed.get()
 
-    def _handle(self, job: Job, slot: Slot) -> Finished:
-        if job.ticket in self._withdrawn:
-            return Finished(job.ticket, None)
-        handler = self._handlers[job.queue]
+    def _handle(self, handed: Handed, slot: Slot) -> Finished:
+        if handed.ticket in self._withdrawn:
+            return Finished(handed.ticket, None)
+        handler = self._handlers[handed.queue]
         started = self._clock.lease()
-        ticket = job.ticket
+        ticket = handed.ticket
         ctx = Context(
-            attempt=job.attempt,
-            is_last_attempt=job.is_last_attempt,
-            lease_end=job.lease_end,
+            attempt=handed.attempt,
+            is_last_attempt=handed.is_last_attempt,
+            lease_end=handed.lease_end,
             ask_extend=lambda seconds: self._ask_extend(ticket, seconds),
             clock=self._clock,
         )
         slot.ctx = ctx
-        slot.in_hand = InHand(slot.number, ticket, job.queue, job.message.message_id, handler.name, started)
+        slot.in_hand = InHand(slot.number, ticket, handed.queue, handed.message.message_id, handler.name, started)
         try:
-            verdict = handler.run(job.message, ctx, self._clock)
+            verdict = handler.run(handed.message, ctx, self._clock)
         except BaseException as error:
             # `run` promises not to raise; if it does, the message goes the way of any failure and the thread lives.
             log.exception("handler %s: could not be run", handler.name)
@@ -223,6 +223,6 @@ class Executor:
 
     def _bring_back(self, finished: Finished) -> None:
         self._outcomes.append(finished)
-        if not self._signalled and (len(self._outcomes) >= self._wanted or self._jobs.empty()):
+        if not self._signalled and (len(self._outcomes) >= self._wanted or self._handed.empty()):
             self._signalled = True
             self._wake()

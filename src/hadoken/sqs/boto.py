@@ -54,13 +54,13 @@ class BotoClient:
     Args:
         connection: where SQS is and who we are.
         wait_time: the longest wait a poll will ask for, in seconds; sets the read time-out of polls.
-        connections: how many threads will call at once.
+        connections: how many threads will call at once; more are served, but their connections are not kept.
 
     Thread: any, several at once; every call blocks until the answer, at most its time-out.
     Raises: `ConfigurationError` when made without a region; `SQSError` from the calls.
     """
 
-    def __init__(self, connection: Connection, *, wait_time: float = 20, connections: int = 10) -> None:
+    def __init__(self, connection: Connection, *, wait_time: float = 20, connections: int = 64) -> None:
         session = botocore.session.get_session()
         self._session = session
         self._anonymous = connection.anonymous
