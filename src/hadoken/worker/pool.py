@@ -21,7 +21,7 @@ from hadoken.outcome import ACKED, Kind, Verdict
 from hadoken.pipeline.acknowledger import LONGEST_RETRY, Acknowledger, Batch, End
 from hadoken.pipeline.admission import LOOKAHEAD, Admission
 from hadoken.pipeline.counts import Counts
-from hadoken.pipeline.executor import Executor, Finished, InHand, Handed
+from hadoken.pipeline.executor import Executor, Finished, Handed, InHand
 from hadoken.pipeline.groups import Groups
 from hadoken.pipeline.inflight import Record, State, Table
 from hadoken.pipeline.keeper import Extension, Keeper
