@@ -65,7 +65,7 @@ def is_door(path: Path) -> bool:
 
 @pytest.fixture(scope="module")
 def quiet_modules() -> list[str]:
-    """Every module of the package that must load neither botocore nor click nor rich: all but their doors and the commands."""
+    """Every module that must load neither botocore nor click nor rich: all but their doors and the commands."""
     names = [source.module_name(path) for path in source.modules() if not is_door(path)]
     quiet = [name for name in names if not name.startswith(COMMANDS)]
     assert {"hadoken.app", "hadoken.sqs.connection", "hadoken.worker.worker"} <= set(quiet)
