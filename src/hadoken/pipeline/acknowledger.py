@@ -60,7 +60,7 @@ class End(enum.Enum):
     DELETED = "SQS confirmed the delete"
     CHANGED = "SQS confirmed the visibility change"
     LOST = "the lease had lapsed; another worker may have the message"
-    REFUSED = "SQS will never accept it; the lease is left to lapse"
+    REFUSED = "SQS will not accept it; of a copy the pool decides, else the lease is left to lapse"
 
 
 @dataclass(slots=True)
@@ -252,13 +252,11 @@ class Acknowledger:
         return None
 
     def _hopeless(self, batch: Batch, record: Record, failure: EntryFailure, now: float) -> End | None:
-        """What more tries would hardly mend: a copy becomes a late retry, else the lease is let go."""
+        """What more tries would hardly mend: a copy is given up while the lease is kept; else the lease is let go."""
         self._complain(batch, failure)
         if batch.operation is Operation.COPY:
-            record.visible_at = now + LONGEST_RETRY
             record.tries = 0
-            self._bucket(record.queue, Operation.CHANGE).put(record, now, urgent=False)
-            return None
+            return End.REFUSED
         record.keep = False
         if failure.fault is Fault.CLIENT:
             return End.REFUSED

@@ -43,8 +43,7 @@ class Groups:
             return None
         was_head = members[0] is record
         members.remove(record)
-        if record.held_until is not None:
-            self._let_go(record)
+        self.let_go(record)
         if not members:
             del self._members[group]
             return None
@@ -86,8 +85,10 @@ class Groups:
             due.append(record)
         return due
 
-    def _let_go(self, record: Record) -> None:
-        """Take a held record out of the heap, so that nothing here outlives it (I8)."""
+    def let_go(self, record: Record) -> None:
+        """Hold a record no longer, so that it is not due any more and nothing here outlives it (I8)."""
+        if record.held_until is None:
+            return
         record.held_until = None
         self._held = [entry for entry in self._held if entry[2] is not record]
         heapq.heapify(self._held)

@@ -88,7 +88,8 @@ class Pool:
             for finished in self.executor.outcomes():
                 self._finished(finished, now)
             for record in self.groups.due(now):
-                self._activate(record, now)
+                if not self.abandoned:  # else the drain gives it back, like all that waits
+                    self._activate(record, now)
             self._check_time_limits(now)
             due = self.keeper.due(now)
             for record in due.lost:
@@ -213,6 +214,9 @@ class Pool:
         if record.lost and verdict.kind not in (Kind.ACK, Kind.DISCARD):
             self._end(record, End.LOST, now, verdict)
             return
+        if verdict.kind is Kind.DEAD_LETTER and not record.queue.dead_letter_url:
+            self._retry_late(record, verdict, now)
+            return
         self._settle(record, verdict, now)
 
     def _retries_in_place(self, record: Record, verdict: Verdict) -> bool:
@@ -233,17 +237,29 @@ class Pool:
         self.table.move(record, State.WAITING)
         self.groups.hold(record, now + verdict.after)
 
+    def _retry_late(self, record: Record, verdict: Verdict, now: float) -> None:
+        """Retry a message that should be dead-lettered and cannot: a FIFO one in place.
+
+        Given back, it would be overtaken by what follows it, or what follows would pay for each of its tries with a
+        receive and in the end be dead-lettered unstarted (I9).
+        """
+        in_place = record.group is not None and not self.draining
+        after = min(LONGEST_RETRY, record.queue.hold_limit) if in_place else LONGEST_RETRY
+        log.error(
+            "queue %s: message %s should be dead-lettered (%s), but no dead-letter queue takes it; retried in %d s",
+            record.queue.name,
+            record.message.message_id,
+            verdict.reason,
+            after,
+        )
+        late = Verdict(Kind.RETRY, after=after, reason=verdict.reason, failed=verdict.failed)
+        if in_place:
+            self._hold(record, late, now)
+        else:
+            self._settle(record, late, now)
+
     def _settle(self, record: Record, verdict: Verdict, now: float) -> None:
         """Hand a message that is done to the acknowledger."""
-        if verdict.kind is Kind.DEAD_LETTER and not record.queue.dead_letter_url:
-            log.error(
-                "queue %s: message %s should be dead-lettered (%s), but no dead-letter queue is known; retried in %d s",
-                record.queue.name,
-                record.message.message_id,
-                verdict.reason,
-                LONGEST_RETRY,
-            )
-            verdict = Verdict(Kind.RETRY, after=LONGEST_RETRY, reason=verdict.reason, failed=verdict.failed)
         record.verdict = verdict
         record.visible_at = now + verdict.after
         if verdict.kind in GIVEN_BACK:
@@ -260,6 +276,7 @@ class Pool:
             return
         record.verdict = RELEASED
         record.visible_at = now if record.held_until is None else record.held_until
+        self.groups.let_go(record)
         self.table.move(record, State.SETTLING)
         self.acknowledger.add(record, now, urgent=True)
 
@@ -292,6 +309,9 @@ class Pool:
             self._tell_extended(call, failed)
             return
         for record, end in self.acknowledger.answered(call, failed, now):
+            if end is End.REFUSED and record.verdict is not None and record.verdict.kind is Kind.DEAD_LETTER:
+                self._retry_late(record, record.verdict, now)
+                continue
             if end is End.LOST:
                 self._note_lost(record, "SQS says so")
             self._end(record, end, now, record.verdict)
