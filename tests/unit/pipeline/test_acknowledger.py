@@ -9,7 +9,7 @@ import pytest
 from hadoken import limits
 from hadoken.message import KEY_ATTRIBUTE, REASON_ATTRIBUTE
 from hadoken.outcome import Kind
-from hadoken.pipeline.acknowledger import LINGER, LONGEST_RETRY, Acknowledger, Batch, End, Operation, dead_letter
+from hadoken.pipeline.acknowledger import LINGER, Acknowledger, Batch, End, Operation, dead_letter
 from hadoken.pipeline.inflight import Record, State, Table
 from hadoken.pipeline.lease import Margin
 from hadoken.sqs.api import Attribute, ChangeVisibilityBatch, DeleteBatch, EntryFailure, SendBatch
@@ -265,15 +265,14 @@ def test_a_failed_copy_is_sent_again_before_any_delete(acks: Acks) -> None:
 
 
 @pytest.mark.parametrize("failure", [CLIENT, DENIED, EntryFailure("QueueDoesNotExist")])
-def test_a_refused_copy_becomes_a_late_retry(
+def test_a_refused_copy_is_given_up_and_the_lease_kept(
     acks: Acks, failure: EntryFailure, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A copy that SQS will not take leaves the original for SQS's own redrive, after 15 minutes, and says so."""
+    """A copy that SQS will not take is not tried again here; nothing is deleted, and the refusal is told."""
     one = acks.add("m1", Kind.DEAD_LETTER, urgent=True)
-    assert acks.acknowledger.answered(acks.sent(NOW), {0: failure}, NOW) == []
-    change = acks.sent(NOW + LINGER)
-    assert change.request == ChangeVisibilityBatch(ORDERS.url, [("m1#1", int(LONGEST_RETRY))])
-    assert acks.acknowledger.answered(change, {}, NOW + LINGER) == [(one, End.CHANGED)]
+    assert acks.acknowledger.answered(acks.sent(NOW), {0: failure}, NOW) == [(one, End.REFUSED)]
+    assert acks.acknowledger.pending == 0
+    assert one.keep
     assert f"copy is refused, trying on while leases last: {failure.code}" in caplog.text
 
 

@@ -1,0 +1,87 @@
+"""The handler threads of a pool, played by the test: each step of a thread is a call, so time can pass between them."""
+
+from __future__ import annotations
+
+import queue
+
+from hadoken.clock import Clock
+from hadoken.message import Context
+from hadoken.outcome import ACKED, Verdict
+from hadoken.pipeline.executor import Executor, Finished, InHand, Slot
+from hadoken.sqs.api import ReceivedMessage
+
+
+class Unrun:
+    """A handler that only has a name: `Hands` plays what it does."""
+
+    def __init__(self, name: str) -> None:
+        self.name = f"handlers.{name}"
+
+    def run(self, raw: ReceivedMessage, ctx: Context, clock: Clock) -> Verdict:
+        """Never called: no thread runs."""
+        raise AssertionError(f"{self.name} was called for {raw.message_id}")
+
+
+class Hands:
+    """Plays the threads of one executor.
+
+    Attributes:
+        started: (ticket, message id) of every start, in order.
+    """
+
+    def __init__(self, executor: Executor, clock: Clock) -> None:
+        self.executor = executor
+        self.started: list[tuple[int, str]] = []
+        self._clock = clock
+
+    @property
+    def busy(self) -> list[Slot]:
+        """Slots with a message in hand."""
+        return [slot for slot in self.executor.slots if slot.in_hand is not None]
+
+    def take(self) -> Slot | None:
+        """Let one idle thread take the next message, as `Executor._handle` begins; None if none is idle or waits."""
+        executor = self.executor
+        slot = next((slot for slot in executor.slots if slot.in_hand is None), None)
+        while slot is not None:
+            try:
+                job = executor._handed.get_nowait()
+            except queue.Empty:
+                return None
+            assert job is not None
+            if job.ticket in executor._withdrawn:
+                executor._bring_back(Finished(job.ticket, None))
+                continue
+            ticket = job.ticket
+            slot.ctx = Context(
+                attempt=job.attempt,
+                is_last_attempt=job.is_last_attempt,
+                lease_end=job.lease_end,
+                ask_extend=lambda seconds: executor._ask_extend(ticket, seconds),
+                clock=self._clock,
+            )
+            name, message = executor._handlers[job.queue].name, job.message.message_id
+            slot.in_hand = InHand(slot.number, ticket, job.queue, message, name, self._clock.lease())
+            self.started.append((ticket, message))
+            return slot
+        return None
+
+    def take_all(self) -> list[Slot]:
+        """Let every idle thread take what it can."""
+        taken: list[Slot] = []
+        while (slot := self.take()) is not None:
+            taken.append(slot)
+        return taken
+
+    def of(self, message_id: str) -> Slot:
+        """The thread that has this message in hand."""
+        return next(slot for slot in self.busy if slot.in_hand and slot.in_hand.message_id == message_id)
+
+    def finish(self, slot: Slot, verdict: Verdict = ACKED) -> Context:
+        """Let a thread end its handler, as `Executor._handle` ends; returns the context it had."""
+        in_hand, ctx = slot.in_hand, slot.ctx
+        assert in_hand is not None
+        assert ctx is not None
+        slot.in_hand = slot.ctx = None
+        self.executor._bring_back(Finished(in_hand.ticket, verdict, in_hand.since))
+        return ctx
