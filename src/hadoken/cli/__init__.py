@@ -1,0 +1,1 @@
+"""The command line: `hadoken run`, `send`, `local`, `demo`. Nothing else of hadoken imports click."""

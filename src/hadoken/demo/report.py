@@ -1,0 +1,108 @@
+"""What the demo says at its end, in lines of at most 80 columns where paths allow it."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from hadoken.demo.books import Line, shown
+from hadoken.demo.index import VARIABLE
+
+if TYPE_CHECKING:
+    from hadoken.demo.books import Outcome
+
+_COLUMNS: Final = ("sent", "processed", "retried", "extended", "dead-lettered")
+_CONTROL: Final = frozenset({"CreateQueue", "GetQueueUrl", "GetQueueAttributes"})
+_WIDTH: Final = 80
+
+
+def report(outcome: Outcome, requests: Mapping[str, int], memory: Sequence[float], seconds: float) -> str:
+    """What was done, with which requests, by how many threads, in how much memory.
+
+    Args:
+        outcome: see `books`.
+        requests: SQS operation -> requests, by the server's own count.
+        memory: MiB of resident memory before the worker, when it had started, and after it.
+        seconds: from the first message sent to the last one confirmed.
+    """
+    blocks = (_index(outcome), _messages(outcome), _letters(outcome), _requests(outcome, requests),
+              _process(outcome, memory, seconds))  # fmt: skip
+    return "\n\n".join("\n".join(block) for block in blocks)
+
+
+def books(lines: Iterable[Line]) -> str:
+    """The books, line by line, with every difference below its line."""
+    told = ["Books"]
+    for line in lines:
+        told.append(f"  {'FAIL' if line.differences else 'ok  '}  {line.what}")
+        told += [f"        {each}" for each in shown(line)]
+    return "\n".join(told)
+
+
+def query(database: Path, *, usual: bool) -> str:
+    """How to ask the index.
+
+    Args:
+        database: where it is.
+        usual: whether it is where it is looked for without being told.
+    """
+    told = "" if usual else f"{VARIABLE}={database} \\\n    "
+    sql = "SELECT kind, count(*) FROM definitions GROUP BY kind"
+    ask = f"{_python()} -m hadoken.demo.query 'JSON*coder'"
+    return f'Ask the index\n  {told}{ask}\n  sqlite3 {database} \\\n    "{sql}"'
+
+
+def _python() -> str:
+    """The interpreter as it can be typed here: by its path within the current folder, if it is there."""
+    program, here = Path(sys.executable), Path.cwd()
+    return str(program.relative_to(here)) if program.is_relative_to(here) else str(program)
+
+
+def _index(outcome: Outcome) -> Iterator[str]:
+    rows = outcome.rows
+    names = {"class": "classes", "method": "methods", "function": "functions"}
+    kinds = ", ".join(f"{rows.kinds.get(kind, 0):,} {name}" for kind, name in names.items())
+    yield "Index"
+    yield f"  {len(rows.defined):>7,} files in {len(rows.digests)} packages"
+    yield f"  {rows.definitions:>7,} definitions: {kinds}"
+
+
+def _messages(outcome: Outcome) -> Iterator[str]:
+    yield "Messages"
+    yield f"  {'queue':<16}" + "".join(f"{name:>{max(len(name), 7) + 2}}" for name in _COLUMNS)
+    for queue, counts in outcome.snapshot.counts.items():
+        sent = outcome.sent if queue == "files" else outcome.summed
+        numbers = (sent, counts["acked"], counts["retried"], counts["extended"], counts["dead_lettered"])
+        cells = zip(_COLUMNS, numbers, strict=True)
+        yield f"  {queue:<16}" + "".join(f"{number:>{max(len(name), 7) + 2},}" for name, number in cells)
+
+
+def _letters(outcome: Outcome) -> Iterator[str]:
+    yield "Dead letters, with their reasons"
+    width = max(map(len, outcome.letters), default=0)
+    for file, reason in sorted(outcome.letters.items()):
+        yield f"  {file:<{width}}  {textwrap.shorten(reason, max(20, _WIDTH - width - 4), placeholder='...')}"
+
+
+def _requests(outcome: Outcome, requests: Mapping[str, int]) -> Iterator[str]:
+    sent = outcome.sent + outcome.summed
+    yield "Requests to SQS, by its own count"
+    yield f"  {'operation':<30}{'requests':>10}{'per message':>14}"
+    work = {name: count for name, count in requests.items() if name not in _CONTROL}
+    for name, count in sorted(work.items(), key=lambda each: -each[1]):
+        yield f"  {name:<30}{count:>10,}{count / sent:>14.3f}"
+    yield f"  {'in all':<30}{sum(work.values()):>10,}{sum(work.values()) / sent:>14.3f}"
+
+
+def _process(outcome: Outcome, memory: Sequence[float], seconds: float) -> Iterator[str]:
+    threads = outcome.threads
+    yield "Process"
+    yield (
+        f"  threads  {threads.start} at start, {threads.peak} at the peak, {threads.last} at the end; "
+        f"{threads.before} before and {threads.after} after"
+    )
+    yield "  memory   {:.1f} MiB before the worker, {:.1f} MiB at its start, {:.1f} MiB at the end".format(*memory)
+    yield f"  time     {seconds:.1f} s from the first message sent to the last one confirmed"

@@ -1,0 +1,217 @@
+"""The demo from beginning to end: a local SQS, the worker in this process, the independent look, the books."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import platform
+import shutil
+import tempfile
+import textwrap
+import uuid
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import hadoken
+from hadoken.clock import Wake
+from hadoken.demo.app import app, files, index, summaries
+from hadoken.demo.books import Line, Outcome, balance, read_letters, read_rows
+from hadoken.demo.index import VARIABLE, default_path
+from hadoken.demo.plant import RECEIVES, VISIBILITY, Plant, interleaved
+from hadoken.demo.progress import Progress
+from hadoken.demo.report import books, query, report
+from hadoken.demo.source import SKIPPED, listing, standard_library
+from hadoken.demo.usage import Threads, rss_mib
+from hadoken.demo.walk import walk
+from hadoken.errors import ConfigurationError, SQSUnavailable
+from hadoken.local.child import LocalSQS
+from hadoken.local.finding import look_at
+from hadoken.local.provision import dead_letter_queue_of, provision
+from hadoken.sqs.boto import BotoClient
+
+if TYPE_CHECKING:
+    from hadoken.worker.snapshot import Snapshot
+
+BALANCED, UNBALANCED, INTERRUPTED = 0, 1, 130
+CONCURRENCY: Final = 8
+WAIT_TIME: Final = 2  # seconds of a long poll: the demo ends when its last polls do
+PATIENCE: Final = 180.0  # seconds for all of the work; on two slow cores it takes fifteen
+SAMPLE: Final = 0.05  # seconds between two counts of the threads
+LOOK: Final = 5  # samples between two looks at the queues
+
+
+def demo(
+    *, library: Path | None = None, database: Path | None = None, meddle: Callable[[Path], None] | None = None
+) -> int:
+    """Index a folder of Python files with a worker, plant trouble, and see whether the books balance.
+
+    Args:
+        library: the folder; None takes the standard library.
+        database: where the index is kept; None takes `default_path`. An index that is there is replaced.
+        meddle: called with the database between the work and the books; by it a test shows that the books notice.
+
+    Returns:
+        The exit code: 0 they balance, 1 they do not, 130 interrupted.
+
+    Raises:
+        ConfigurationError: the database cannot be written.
+
+    Thread: main; blocks for a quarter of a minute.
+    """
+    root = (library or standard_library()).absolute()
+    target = (database or default_path()).absolute()
+    log = target.with_suffix(".log")
+    _make_folder(target)
+    try:
+        with tempfile.TemporaryDirectory(prefix="hadoken-demo-") as folder, _log_to(log):
+            place = Path(folder)
+            plant = Plant(place / "plant")
+            _introduce(root, plant, log)
+            lines = _books(root, plant, place / "index.sqlite3", meddle)
+            shutil.move(place / "index.sqlite3", target)
+    except KeyboardInterrupt:
+        print("\ninterrupted: the worker has drained, no index is kept")
+        return INTERRUPTED
+    print(f"\n{books(lines)}\n\n{query(target, usual=target == default_path())}\n")
+    balanced = not any(line.differences for line in lines)
+    print("The books balance." if balanced else "The books do not balance: see FAIL above.")
+    return BALANCED if balanced else UNBALANCED
+
+
+def _books(root: Path, plant: Plant, database: Path, meddle: Callable[[Path], None] | None) -> list[Line]:
+    """Do the work, tell of it, and compare it with what an independent look at the files finds."""
+    memory = rss_mib()
+    threads = Threads()
+    index.move_to(database)
+    try:
+        with LocalSQS() as sqs:
+            done = _work(root, plant, sqs, threads)
+    finally:
+        index.close()
+    at_end = rss_mib()
+    if meddle is not None:
+        meddle(database)
+    outcome = Outcome(
+        sent=done.sent,
+        summed=done.summed,
+        snapshot=done.snapshot,
+        rows=read_rows(database),
+        letters=done.letters,
+        walk=walk([root, plant.root]),
+        expected=plant.expected,
+        left=done.left,
+        threads=threads,
+        budget=done.budget,
+    )
+    print(f"\n{report(outcome, done.requests, (memory, done.rss, at_end), done.seconds)}")
+    return balance(outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What is known when the worker has ended and the local SQS is still there."""
+
+    sent: int
+    summed: int
+    snapshot: Snapshot
+    letters: Mapping[str, str]
+    left: int
+    requests: Mapping[str, int]
+    seconds: float
+    budget: int
+    rss: float
+
+
+def _work(root: Path, plant: Plant, sqs: LocalSQS, threads: Threads) -> _Done:
+    """Make the queues, send the files, run the worker in this process until the queues are empty."""
+    provision(app, sqs.connection, visibility_timeout=VISIBILITY, max_receives=RECEIVES)
+    app.connect(sqs.connection)
+    run = uuid.uuid4().hex[:8]
+    bodies = interleaved(listing(root, run), plant.listing(run))
+    progress = Progress(len(bodies), index, threads)
+    files.send_many(bodies)
+    plant.take_away()
+    print(f"  sent       {len(bodies):,} messages, one a file, to queue {files.name} in {progress.seconds:.1f} s")
+    worker = hadoken.Worker(app, concurrency=CONCURRENCY, wait_time=WAIT_TIME, connection=sqs.connection)
+    budget = sum(worker.plan.budget.values())
+    print(f"  threads    {budget}, a number that will not change:\n{textwrap.indent(_budget(worker), ' ' * 13)}\n")
+    with worker:
+        rss = rss_mib()
+        left = _wait(sqs, threads, progress)
+        seconds = progress.seconds
+    threads.end()
+    counters = look_at(sqs.url, "counters")
+    if counters is None:
+        raise SQSUnavailable("the local SQS does not answer any more")
+    client = BotoClient(sqs.connection)
+    try:
+        letters = read_letters(client, dead_letter_queue_of(files.name))
+    finally:
+        client.close()
+    requests = {name: int(count["requests"]) for name, count in counters.items()}
+    entries = int(counters["SendMessageBatch"]["entries"])
+    summed = entries - len(bodies) - len(letters)  # a dead letter is a copy that was sent
+    return _Done(len(bodies), summed, worker.snapshot(), letters, left, requests, seconds, budget, rss)
+
+
+def _wait(sqs: LocalSQS, threads: Threads, progress: Progress) -> int:
+    """Wait until the queues are empty, or for `PATIENCE`; returns how many messages are left in them."""
+    pause = Wake()  # never set: its wait is the bounded pause between two samples
+    left = 1
+    while left and progress.seconds < PATIENCE:
+        for _ in range(LOOK):
+            threads.sample()
+            pause.wait(SAMPLE)
+        progress.tell()
+        left = _left(sqs)
+    progress.tell(last=True)
+    return left
+
+
+def _budget(worker: hadoken.Worker) -> str:
+    return textwrap.fill(" + ".join(f"{role} {count}" for role, count in worker.plan.budget.items()), 66)
+
+
+def _left(sqs: LocalSQS) -> int:
+    """Messages in the app's queues: visible, in flight or delayed; one look at all of them."""
+    queues = (look_at(sqs.url, "state") or {"queues": {}})["queues"]
+    return sum(sum(queues[queue.name].values()) for queue in (files, summaries))
+
+
+def _introduce(root: Path, plant: Plant, log: Path) -> None:
+    print(f"""\
+hadoken {hadoken.__version__} demo: every Python file below is a message, a worker makes an index of them
+  library    {root}, Python {platform.python_version()}
+             without {", ".join(sorted(SKIPPED - {"__pycache__"}))}
+  planted    {plant.words}
+             (the visibility timeout of the queues)
+  log        {log}""")
+
+
+def _make_folder(database: Path) -> None:
+    try:
+        database.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the index cannot be kept in {database}: {error}", hint=f"name another file by --database or {VARIABLE}"
+        ) from error
+
+
+@contextlib.contextmanager
+def _log_to(path: Path) -> Generator[None]:
+    """Send the log of hadoken to a file: the planted trouble would fill the terminal with tracebacks."""
+    logger = logging.getLogger("hadoken")
+    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    before = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.level, logger.propagate = before
+        handler.close()

@@ -1,0 +1,62 @@
+"""Finding a local SQS that runs: on its default port, and only where nothing leads to AWS."""
+
+from __future__ import annotations
+
+import http.client
+from contextlib import closing
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from hadoken.local.server import HOST, PORT
+from hadoken.sqs.connection import Connection
+
+DEFAULT_URL: Final = f"http://{HOST}:{PORT}"
+ANSWER: Final = 2.0  # seconds for a local SQS, on loopback, to say that it is one; a loaded machine takes a tenth
+
+
+def look_at(url: str, page: str) -> dict[str, Any] | None:
+    """Ask a local SQS for one of its private pages, such as "counters" or "state".
+
+    Returns:
+        What it says; None when nobody answers there, or somebody who is no local SQS.
+
+    Thread: any; blocks for at most a few seconds.
+    """
+    where = urlsplit(url)
+    try:
+        with closing(http.client.HTTPConnection(where.hostname or HOST, where.port, timeout=ANSWER)) as connection:
+            connection.request("GET", f"/_hadoken/{page}", headers={"Connection": "close"})
+            answer = connection.getresponse()
+            return msgspec.json.decode(answer.read(), type=dict[str, Any]) if answer.status == http.client.OK else None
+    except (OSError, http.client.HTTPException, msgspec.MsgspecError):
+        return None
+
+
+def answers(url: str = DEFAULT_URL) -> bool:
+    """Whether a local SQS of ours answers at this URL. Thread: any; blocks for a moment."""
+    return look_at(url, "counters") is not None
+
+
+def connection_to(url: str = DEFAULT_URL) -> Connection:
+    """How to reach a local SQS: no account, no region needed."""
+    return Connection(endpoint_url=url, anonymous=True)
+
+
+def usual_or_local(*, region: str | None = None, endpoint_url: str | None = None) -> Connection:
+    """AWS by the usual settings; the local SQS where one runs and neither endpoint nor credentials are known.
+
+    Whoever has credentials is never led astray: what is sent goes to AWS, though a local SQS runs.
+
+    Returns:
+        A connection that is `anonymous` when it leads to the local SQS.
+
+    Thread: any; blocks for a moment, or for a second or two where botocore asks for the role of an EC2 instance.
+    """
+    usual = Connection(region=region, endpoint_url=endpoint_url)
+    if endpoint_url or not answers():  # the quick look first
+        return usual
+    from hadoken.sqs.aws_settings import lead_somewhere  # noqa: PLC0415 -- loads botocore, only now needed
+
+    return usual if lead_somewhere() else connection_to()

@@ -1,0 +1,123 @@
+"""The queues of an app, made on a local SQS: each with a dead-letter queue, as an operator would make them on AWS."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from hadoken import limits
+from hadoken.errors import ConfigurationError, SQSError
+from hadoken.sqs.address import url_of
+from hadoken.sqs.api import Fault, fault_of
+from hadoken.sqs.boto import BotoClient
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hadoken.app import App
+    from hadoken.sqs.connection import Connection
+
+MAX_RECEIVES: Final = 5  # maxReceiveCount
+_FIFO: Final = ".fifo"
+_NAME_CHARACTERS: Final = 80
+
+
+def dead_letter_queue_of(name: str) -> str:
+    """The name of a queue's dead-letter queue: "orders-dlq", "orders-dlq.fifo"; shortened where SQS wants it."""
+    suffix = "-dlq" + (_FIFO if limits.is_fifo(name) else "")
+    return name.removesuffix(_FIFO)[: _NAME_CHARACTERS - len(suffix)] + suffix
+
+
+def provision(
+    app: App,
+    connection: Connection,
+    *,
+    visibility_timeout: int = limits.DEFAULT_VISIBILITY,
+    max_receives: int = MAX_RECEIVES,
+) -> list[str]:
+    """Create the queues of an app that do not exist yet, and leave those that do as they are.
+
+    Args:
+        app: all its declared queues are made, those without a handler too.
+        connection: to the local SQS.
+        visibility_timeout: seconds, for queues whose handler sets none.
+        max_receives: maxReceiveCount: receives after which a message goes to the dead-letter queue.
+
+    Returns:
+        The names of the queues that were created, without their dead-letter queues; may be empty.
+
+    Raises:
+        ConfigurationError: the environment maps a queue to a URL or an ARN.
+        SQSError: the local SQS refused something.
+
+    Thread: any; blocks for up to four requests a queue.
+    """
+    wanted = {_plain_name(app, name): name for name in app.queues}
+    letters = {dead_letter_queue_of(address) for address in wanted}
+    client = BotoClient(connection)
+    try:
+        created: list[str] = []
+        for address, name in wanted.items():
+            timeout = _visibility_timeout(app, name, visibility_timeout)
+            attributes = {"VisibilityTimeout": str(timeout)}
+            letter = None if address in letters else dead_letter_queue_of(address)
+            if _create(client, address, attributes, letter, max_receives):
+                created.append(address)
+        return created
+    finally:
+        client.close()
+
+
+def _plain_name(app: App, name: str) -> str:
+    queue = app.queues[name]
+    address = queue.address()
+    if url_of(address) is not None:
+        raise ConfigurationError(
+            f"queue {name} is mapped to {address} by {queue.variable}; on the local SQS a queue has a plain name",
+            hint=f"unset {queue.variable}",
+        )
+    return address
+
+
+def _visibility_timeout(app: App, name: str, default: int) -> int:
+    handler = app.handlers.get(name)
+    wanted = handler.options.visibility_timeout if handler is not None else None
+    return default if wanted is None else wanted
+
+
+def _create(
+    client: BotoClient, name: str, attributes: Mapping[str, str], letter: str | None, max_receives: int
+) -> bool:
+    """Create one queue, after its dead-letter queue; False if it is there already."""
+    if exists(client, name):
+        return False
+    redrive: dict[str, str] = {}
+    if letter is not None:
+        url = _made(client, letter, {})
+        policy = {"deadLetterTargetArn": client.queue_attributes(url)["QueueArn"], "maxReceiveCount": max_receives}
+        redrive["RedrivePolicy"] = msgspec.json.encode(policy).decode()
+    _made(client, name, {**attributes, **redrive})
+    return True
+
+
+def _made(client: BotoClient, name: str, attributes: Mapping[str, str]) -> str:
+    kind = {"FifoQueue": "true"} if limits.is_fifo(name) else {}
+    if exists(client, name):
+        return client.queue_url(name)
+    return client.create_queue(name, {**attributes, **kind})
+
+
+def exists(client: BotoClient, name: str) -> bool:
+    """Whether SQS knows a queue of this name.
+
+    Raises:
+        SQSError: SQS could not be asked.
+    """
+    try:
+        client.queue_url(name)
+    except SQSError as error:
+        if fault_of(error) is not Fault.NO_QUEUE:
+            raise
+        return False
+    return True
