@@ -5,7 +5,8 @@
 started,
    is started while threads are idle, else given back.
 3. At the deadline: handlers are told, their messages released (FIFO: the lease is left), and named in the report.
-4. What finished is told to SQS, with retries, for at most `FLUSH` seconds more. The keeper extends until the end.
+4. What finished is told to SQS, with retries, for at most `FLUSH` seconds more. A poll that is still open may bring
+   back what was just released: it is waited for as long, and what it brings given back. The keeper extends to the end.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ async def terminate(engine: Engine) -> Report:
     engine.wake()
     left: list[InFlight] = []
     if not await _until(lambda: all(pool.idle for pool in pools), engine, lambda: engine.deadline or 0.0):
+        holding = [pool for pool in pools if len(pool.table)]
         left = [named for pool in pools for named in _abandon(pool, engine.clock.lease())]
         for named in left:
             log.error(
@@ -63,7 +65,8 @@ async def terminate(engine: Engine) -> Report:
             )  # fmt: skip
         engine.wake()
         flushed_by = engine.clock.lease() + FLUSH
-        await _until(lambda: not any(len(pool.table) for pool in pools), engine, lambda: flushed_by)
+        # Idle, not merely empty: an open poll of ours brings back what was just released, to be given back again.
+        await _until(lambda: all(pool.idle for pool in holding), engine, lambda: flushed_by)
     return Report(tuple(left), sum(len(pool.table) for pool in pools))
 
 
