@@ -50,9 +50,10 @@ class Server:
         pid: of the child.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
+        """Start it on a port of loopback; 0 takes a free one."""
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "hadoken.local"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-m", "hadoken.local", str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         assert self._child.stdout is not None
         self.url = self._child.stdout.readline().decode().strip()
