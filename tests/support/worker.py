@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from hadoken import Connection
@@ -101,3 +102,14 @@ class Bench(Sqs):
         """How often an operation was called since the bench was made; or its "entries", "empty", "failed" ones."""
         before = self._counted.get(operation, {}).get(count, 0)
         return int(self._server.get("counters").get(operation, {}).get(count, 0)) - int(before)
+
+
+@contextmanager
+def local_sqs_at(port: int) -> Iterator[Bench]:
+    """Run a local SQS on a given port of loopback for as long as the block lasts."""
+    with Server(port) as server:
+        bench = Bench(server)
+        try:
+            yield bench
+        finally:
+            bench.close()
