@@ -37,6 +37,7 @@ from hadoken.sqs.api import (
     sqs_error,
 )
 from hadoken.sqs.connection import Connection
+from hadoken.sqs.exchange import Exchange, is_way_clear
 
 log = logging.getLogger("hadoken.sqs")
 
@@ -64,8 +65,11 @@ class BotoClient:
         session = botocore.session.get_session()
         self._session = session
         self._anonymous = connection.anonymous
+        self._exchanges: list[Exchange] = []
         self._calls = self._client(session, connection, CALL_TIMEOUT, connections)
         self._polls = self._client(session, connection, wait_time + POLL_GRACE, connections)
+        for client, read in ((self._calls, CALL_TIMEOUT), (self._polls, wait_time + POLL_GRACE)):
+            self._send_lean(client, read)
 
     @property
     def endpoint_url(self) -> str:
@@ -156,6 +160,17 @@ class BotoClient:
         """Close idle connections; calls under way end by themselves."""
         self._calls.close()
         self._polls.close()
+        for exchange in self._exchanges:
+            exchange.close()
+
+    def _send_lean(self, client: Any, read: float) -> None:  # noqa: ANN401 -- botocore makes its classes at run time
+        """Have a client's requests sent by us, a third cheaper than by botocore; not where the way is not clear."""
+        if not is_way_clear(str(client.meta.endpoint_url)):
+            return
+        ca_bundle = self._session.get_config_variable("ca_bundle")
+        exchange = Exchange(connect_timeout=CONNECT_TIMEOUT, read_timeout=read, ca_bundle=ca_bundle)
+        client.meta.events.register("before-send.sqs", exchange)
+        self._exchanges.append(exchange)
 
     @staticmethod
     def _client(session: botocore.session.Session, connection: Connection, read: float, connections: int) -> Any:  # noqa: ANN401 -- botocore makes its classes at run time
