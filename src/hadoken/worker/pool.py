@@ -77,6 +77,7 @@ class Pool:
         self.hung: set[int] = set()
         self._server_clock = ServerClock()
         self._limit_at: float | None = None
+        self._turned_at = -math.inf
         self._shortest_limit = min((q.time_limit for q in queues if q.time_limit is not None), default=math.inf)
 
     # ---- the engine's side -------------------------------------------------------------------------------------------
@@ -84,6 +85,7 @@ class Pool:
     def turn(self, now: float) -> list[Call]:
         """Do all that is due at `now` and return the calls to make, none of which may be left out."""
         calls: list[Call] = []
+        self._turned_at = now
         while True:
             for finished in self.executor.outcomes():
                 self._finished(finished, now)
@@ -105,7 +107,8 @@ class Pool:
     def next_due(self) -> float | None:
         """When the next turn is needed if nothing else happens; None if never. May be in the past: then at once."""
         times = [self.keeper.next_due(), self.acknowledger.next_flush(), self.groups.next_try(), self._limit_at]
-        times.extend(poller.next_try() for poller in self.pollers)
+        # One whose back-off was over at the last turn waits for places, which only another event can free.
+        times.extend(at for p in self.pollers if (at := p.next_try()) is not None and at > self._turned_at)
         return min((at for at in times if at is not None), default=None)
 
     def answered(self, call: Call, answer: object, now: float) -> None:
