@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import queue
+from functools import partial
 
 from hadoken.clock import Clock
 from hadoken.message import Context
@@ -44,11 +44,9 @@ class Hands:
         executor = self.executor
         slot = next((slot for slot in executor.slots if slot.in_hand is None), None)
         while slot is not None:
-            try:
-                job = executor._handed.get_nowait()
-            except queue.Empty:
+            job = executor._handed.poll()
+            if job is None:
                 return None
-            assert job is not None
             if job.ticket in executor._withdrawn:
                 executor._bring_back(Finished(job.ticket, None))
                 continue
@@ -57,7 +55,7 @@ class Hands:
                 attempt=job.attempt,
                 is_last_attempt=job.is_last_attempt,
                 lease_end=job.lease_end,
-                ask_extend=lambda seconds: executor._ask_extend(ticket, seconds),
+                ask_extend=partial(executor._ask_extend, ticket),
                 clock=self._clock,
             )
             name, message = executor._handlers[job.queue].name, job.message.message_id

@@ -151,6 +151,26 @@ def test_a_failed_poll_backs_off_and_goes_on(bench: Bench) -> None:
     assert len(bench.polls()) == 1
 
 
+def test_a_poll_that_waits_for_places_is_no_deadline() -> None:
+    """When its back-off ends while there is no place, the pool sleeps until an event frees one: it does not spin."""
+    slow = {"visibility_timeout": 3_600, "time_limit": None}
+    bench = Bench(queue("a", **slow), queue("b", **slow), lookahead=12)
+    bench.receive(message("a0"), queue="a")
+    bench.receive(message("b0"), queue="b")
+    bench.receive(queue="a")
+    failing = next(poll for poll in bench.polls() if poll.poller.queue.name == "b")
+    bench.fail(failing, SQSUnavailable("no answer", transient=True))
+    bench.receive(message("a1"), queue="a")
+    bench.receive(*(message(f"c{n}") for n in range(10)), queue="a")
+    bench.turn(1)
+    assert bench.polls() == []
+    assert bench.pool.next_due() == NOW + 1_800  # half of the leases
+    for _ in range(9):
+        bench.hands.take_all()
+        bench.finish(bench.running()[0])
+    assert [poll.poller for poll in bench.polls()] == [failing.poller]
+
+
 def test_a_whole_batch_that_fails_is_tried_again(bench: Bench) -> None:
     """Every entry of it goes on by itself."""
     bench.receive(message("m1"), message("m2"))
