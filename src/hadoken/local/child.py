@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from hadoken.errors import ConfigurationError
-from hadoken.local.finding import answers, connection_to
+from hadoken.local.finding import VARIABLE, answers, connection_to
 from hadoken.local.server import HOST
 from hadoken.sqs.connection import Connection
 
@@ -118,5 +118,5 @@ def taken(host: str, port: int, error: OSError) -> ConfigurationError:
     """The sentence for a port that cannot be had."""
     return ConfigurationError(
         f"the local SQS cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}",
-        hint="end the program that has the port, or take another by `hadoken local --port` and --endpoint-url",
+        hint=f"end the program that has the port, or set {VARIABLE} to another, for all commands alike",
     )

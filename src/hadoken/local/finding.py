@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 import http.client
+import os
 from contextlib import closing
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
 
+from hadoken.errors import ConfigurationError
 from hadoken.local.server import HOST, PORT
 from hadoken.sqs.connection import Connection
 
-DEFAULT_URL: Final = f"http://{HOST}:{PORT}"
+VARIABLE: Final = "HADOKEN_LOCAL_PORT"
 ANSWER: Final = 2.0  # seconds for a local SQS, on loopback, to say that it is one; a loaded machine takes a tenth
+_LAST_PORT: Final = 65_535
+
+
+def default_port() -> int:
+    """The port of the local SQS that everybody finds: HADOKEN_LOCAL_PORT, else 9324.
+
+    Raises:
+        ConfigurationError: the variable holds no port.
+    """
+    text = os.environ.get(VARIABLE, str(PORT))
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= _LAST_PORT:
+        raise ConfigurationError(f"{VARIABLE} is {text!r}; a port is 1..{_LAST_PORT}")
+    return int(text)
+
+
+def default_url() -> str:
+    """Where the local SQS is that everybody finds."""
+    return f"http://{HOST}:{default_port()}"
 
 
 def look_at(url: str, page: str) -> dict[str, Any] | None:
@@ -29,19 +49,21 @@ def look_at(url: str, page: str) -> dict[str, Any] | None:
         with closing(http.client.HTTPConnection(where.hostname or HOST, where.port, timeout=ANSWER)) as connection:
             connection.request("GET", f"/_hadoken/{page}", headers={"Connection": "close"})
             answer = connection.getresponse()
-            return msgspec.json.decode(answer.read(), type=dict[str, Any]) if answer.status == http.client.OK else None
+            if answer.status != http.client.OK:
+                return None
+            return msgspec.json.decode(answer.read(), type=dict[str, Any])
     except (OSError, http.client.HTTPException, msgspec.MsgspecError):
         return None
 
 
-def answers(url: str = DEFAULT_URL) -> bool:
-    """Whether a local SQS of ours answers at this URL. Thread: any; blocks for a moment."""
-    return look_at(url, "counters") is not None
+def answers(url: str | None = None) -> bool:
+    """Whether a local SQS of ours answers at this URL, by default where everybody finds it. Thread: any; blocks for a moment."""
+    return look_at(url or default_url(), "counters") is not None
 
 
-def connection_to(url: str = DEFAULT_URL) -> Connection:
+def connection_to(url: str | None = None) -> Connection:
     """How to reach a local SQS: no account, no region needed."""
-    return Connection(endpoint_url=url, anonymous=True)
+    return Connection(endpoint_url=url or default_url(), anonymous=True)
 
 
 def usual_or_local(*, region: str | None = None, endpoint_url: str | None = None) -> Connection:

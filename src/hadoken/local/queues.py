@@ -49,7 +49,7 @@ class Queues:
     ) -> None:
         self.url = url
         self.clock = clock
-        self.log = log or EventLog()
+        self.log = EventLog() if log is None else log
         self.counters = Counters()
         self.touched: dict[Queue, None] = {}
         self.handles = Handles()
