@@ -127,7 +127,7 @@ class Handler(Generic[B, P, R]):
         mark = current_message.set(Current(raw.message_id, self.name))
         started = clock.lease()
         try:
-            message = Message[Any](
+            message: Message[Any] = Message(
                 id=raw.message_id,
                 body=self._decode(raw.body),
                 raw_body=raw.body,

@@ -50,6 +50,7 @@ class Record:
         visible_at: lease clock at which a retry or release wants it visible again.
         entry: the keeper's, see there.
         verdict: how it ended; None until it has.
+        group: (queue, message group) of a FIFO message: what must run in order; None on standard queues.
     """
 
     __slots__ = (
@@ -58,6 +59,7 @@ class Record:
         "entry",
         "extending",
         "extensions",
+        "group",
         "handle",
         "held_until",
         "keep",
@@ -99,12 +101,8 @@ class Record:
         self.held_until: float | None = None
         self.entry: object = None
         self.verdict: Verdict | None = None
-
-    @property
-    def group(self) -> tuple[str, str] | None:
-        """(queue, message group) of a FIFO message: what must run in order; None on standard queues."""
-        name = self.message.message_group_id
-        return (self.queue.name, name) if self.queue.fifo and name is not None else None
+        name = message.message_group_id if queue.fifo else None
+        self.group = None if name is None else (queue.name, name)
 
     @property
     def attempt(self) -> int:

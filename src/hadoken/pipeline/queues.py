@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hadoken import limits
 from hadoken.errors import ConfigurationError
@@ -27,6 +27,7 @@ class QueueInfo:
         time_limit: of one run of the handler; None for no limit.
         hold_limit: FIFO: the longest delay for which a failed head is retried in place.
         handler: dotted name, for reports.
+        fifo: whether order within message groups is kept; by the URL.
     """
 
     name: str
@@ -39,11 +40,10 @@ class QueueInfo:
     time_limit: float | None = 900.0
     hold_limit: float = 300.0
     handler: str = ""
+    fifo: bool = field(init=False)
 
-    @property
-    def fifo(self) -> bool:
-        """Whether order within message groups is kept."""
-        return limits.is_fifo(self.url)
+    def __post_init__(self) -> None:
+        self.fifo = limits.is_fifo(self.url)
 
 
 @dataclass(frozen=True, slots=True)
