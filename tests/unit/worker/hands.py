@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import queue
+
 from functools import partial
 
 from hadoken.clock import Clock
@@ -44,9 +46,11 @@ class Hands:
         executor = self.executor
         slot = next((slot for slot in executor.slots if slot.in_hand is None), None)
         while slot is not None:
-            job = executor._handed.poll()
-            if job is None:
+            try:
+                job = executor._handed.get_nowait()
+            except queue.Empty:
                 return None
+            assert job is not None
             if job.ticket in executor._withdrawn:
                 executor._bring_back(Finished(job.ticket, None))
                 continue
