@@ -16,6 +16,7 @@ from __future__ import annotations
 import select
 import socket
 import ssl
+import weakref
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -59,6 +60,8 @@ class Exchange:
         self._ca_bundle = ca_bundle
         self._idle: list[Line] = []
         self._closed = False
+        # Clients of botocore are often just dropped: then their connections close with them, as urllib3's do.
+        weakref.finalize(self, _close_all, self._idle)
 
     def __call__(self, request: Any, **_: object) -> AWSResponse:  # noqa: ANN401 -- botocore ships no types
         """Answer botocore's event `before-send`: send the request and return its answer, whatever the status.
@@ -87,8 +90,7 @@ class Exchange:
     def close(self) -> None:
         """Close all connections, those in use as soon as their answer is there; a later call opens one for itself."""
         self._closed = True
-        while (line := self._pop()) is not None:
-            line.close()
+        _close_all(self._idle)
 
     def _keep(self, line: Line) -> None:
         line.idle_since = SYSTEM.lease()
@@ -98,17 +100,11 @@ class Exchange:
 
     def _idle_line(self, target: Target) -> Line | None:
         """The connection used last, which is the one least likely to have been closed by the other side."""
-        while (line := self._pop()) is not None:
+        while (line := _last(self._idle)) is not None:
             if line.leads_to(target) and line.is_usable():
                 return line
             line.close()
         return None
-
-    def _pop(self) -> Line | None:
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return None
 
     def _connect(self, target: Target, url: str) -> Line:
         sock: socket.socket | None = None
@@ -239,6 +235,19 @@ def _written(request: Any, target: Target) -> bytes:  # noqa: ANN401 -- botocore
     lines.append("\r\n")
     body = request.body or b""
     return "".join(lines).encode("latin-1") + (body.encode() if isinstance(body, str) else body)
+
+
+def _last(lines: list[Line]) -> Line | None:
+    """Take the last line, unless another thread was faster."""
+    try:
+        return lines.pop()
+    except IndexError:
+        return None
+
+
+def _close_all(lines: list[Line]) -> None:
+    while (line := _last(lines)) is not None:
+        line.close()
 
 
 def _broken(request: Any, error: Exception) -> errors.BotoCoreError:  # noqa: ANN401 -- botocore ships no types

@@ -240,6 +240,15 @@ def test_after_close_no_connection_is_kept(exchange: Exchange) -> None:
     assert peer.connections == 2
 
 
+def test_an_exchange_that_is_dropped_closes_its_connections() -> None:
+    """Nobody has to close a client: the other side sees the end of the connection when the exchange is gone."""
+    dropped = Exchange(connect_timeout=LIMIT, read_timeout=LIMIT)
+    with Peer(OK, OK) as peer:
+        dropped(request(peer.url))
+        del dropped
+        assert peer.hung_up.wait(LIMIT)
+
+
 def test_a_proxy_or_another_answerer_has_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """The way is botocore's where a proxy is on the way, or where a library answers in the place of AWS."""
     url = "http://sqs.example/"
