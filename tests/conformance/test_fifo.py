@@ -18,6 +18,7 @@ def three(virtual: Virtual) -> tuple[str, list[dict[str, str]]]:
 def test_31_only_the_prefix_before_the_first_invisible_message_is_received(
     virtual: Virtual, three: tuple[str, list[dict[str, str]]], extended: int, expected: list[str]
 ) -> None:
+    """Only the prefix before the first invisible message is received."""
     url, received = three
     virtual.change(url, received[extended], 600)
     virtual.advance(30)
@@ -25,6 +26,7 @@ def test_31_only_the_prefix_before_the_first_invisible_message_is_received(
 
 
 def test_32_a_released_head_comes_alone_while_the_next_is_in_flight(sqs: Sqs) -> None:
+    """A released head comes alone while the next is in flight."""
     url = sqs.queue(fifo=True)
     sqs.send(url, "m0", "m1", MessageGroupId="g")
     received = sqs.receive(url)
@@ -35,6 +37,7 @@ def test_32_a_released_head_comes_alone_while_the_next_is_in_flight(sqs: Sqs) ->
 
 
 def test_33_the_third_comes_when_both_before_it_are_deleted(sqs: Sqs) -> None:
+    """The third comes when both before it are deleted."""
     url = sqs.queue(fifo=True)
     sqs.send(url, *"01234", MessageGroupId="g")
     first, second = sqs.receive(url, 2)
@@ -45,6 +48,7 @@ def test_33_the_third_comes_when_both_before_it_are_deleted(sqs: Sqs) -> None:
 
 
 def test_34_as_many_as_possible_of_one_message_group_id_come_first(sqs: Sqs) -> None:
+    """As many as possible of one message group id come first."""
     url = sqs.queue(fifo=True)
     for number, name in enumerate("abaa"):
         sqs.send(url, f"{name}{number}", MessageGroupId=name)
@@ -55,6 +59,7 @@ def test_34_as_many_as_possible_of_one_message_group_id_come_first(sqs: Sqs) -> 
 def test_35_released_in_any_order_of_calls_the_order_stays(
     virtual: Virtual, three: tuple[str, list[dict[str, str]]], last_first: bool
 ) -> None:
+    """Released in any order of calls the order stays."""
     url, received = three
     for message in reversed(received) if last_first else received:
         virtual.change(url, message, 0)
@@ -64,6 +69,7 @@ def test_35_released_in_any_order_of_calls_the_order_stays(
 def test_36_order_is_kept_after_expiry_and_an_emptied_message_group_id_works_again(
     virtual: Virtual, three: tuple[str, list[dict[str, str]]]
 ) -> None:
+    """Order is kept after expiry and an emptied message group id works again."""
     url, _ = three
     virtual.advance(30)
     received = virtual.receive(url)
@@ -75,6 +81,7 @@ def test_36_order_is_kept_after_expiry_and_an_emptied_message_group_id_works_aga
 
 
 def test_42_a_send_needs_a_message_group_id_and_a_deduplication_id(sqs: Sqs) -> None:
+    """A send needs a message group id and a deduplication id."""
     url = sqs.queue(fifo=True)
     with missing("MessageGroupId"):
         sqs.client.send_message(QueueUrl=url, MessageBody="x", MessageDeduplicationId="d")
@@ -92,6 +99,7 @@ def test_42_a_send_needs_a_message_group_id_and_a_deduplication_id(sqs: Sqs) -> 
 
 
 def test_43_a_delay_of_a_message_is_refused_and_zero_means_the_queues(virtual: Virtual) -> None:
+    """A delay of a message is refused and zero means the queues."""
     url = virtual.queue({"DelaySeconds": "5"}, fifo=True)
     with invalid("DelaySeconds"):
         virtual.send(url, "x", MessageGroupId="g", DelaySeconds=2)
@@ -102,6 +110,7 @@ def test_43_a_delay_of_a_message_is_refused_and_zero_means_the_queues(virtual: V
 
 
 def test_44_sequence_numbers_grow_and_equal_the_received_ones(sqs: Sqs) -> None:
+    """Sequence numbers grow and equal the received ones."""
     url = sqs.queue(fifo=True)
     sent = [answer["SequenceNumber"] for answer in sqs.send(url, *"abc", MessageGroupId="g")]
     assert sent == sorted(set(sent), key=int)
@@ -110,6 +119,7 @@ def test_44_sequence_numbers_grow_and_equal_the_received_ones(sqs: Sqs) -> None:
 
 
 def test_45_fifo_is_a_suffix_and_an_attribute_and_neither_changes(sqs: Sqs) -> None:
+    """FIFO is a suffix and an attribute and neither changes."""
     with invalid("FIFO queue"):
         sqs.client.create_queue(QueueName="it-plain", Attributes={"FifoQueue": "true"})
     with invalid("alphanumeric"):

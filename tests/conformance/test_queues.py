@@ -18,6 +18,7 @@ def with_dead_letters(sqs: Sqs, receives: int, *, fifo: bool = False, **attribut
 
 @pytest.mark.parametrize("receives", [1, 3])
 def test_56_after_its_receives_a_message_moves_and_keeps_what_it_was(virtual: Virtual, receives: int) -> None:
+    """After its receives a message moves and keeps what it was."""
     url, target = with_dead_letters(virtual, receives)
     attributes = {"a": {"DataType": "Number", "StringValue": "1"}}
     (sent,) = virtual.send(url, "x", MessageAttributes=attributes)
@@ -41,6 +42,7 @@ def test_56_after_its_receives_a_message_moves_and_keeps_what_it_was(virtual: Vi
 
 
 def test_56_the_policy_names_a_queue_that_exists_and_is_of_the_same_kind(sqs: Sqs) -> None:
+    """The policy names a queue that exists and is of the same kind."""
     url, target = sqs.queue(), sqs.queue()
     fifo = sqs.arn(sqs.queue(fifo=True))
     good = {"deadLetterTargetArn": sqs.arn(target), "maxReceiveCount": "5"}
@@ -63,10 +65,12 @@ def test_56_the_policy_names_a_queue_that_exists_and_is_of_the_same_kind(sqs: Sq
 
 
 def redrive(sqs: Sqs, url: str, policy: Mapping[str, object]) -> None:
+    """Set a redrive policy."""
     sqs.client.set_queue_attributes(QueueUrl=url, Attributes={"RedrivePolicy": json.dumps(policy)})
 
 
 def test_57_fifo_after_the_move_the_next_is_delivered_and_order_is_kept(virtual: Virtual) -> None:
+    """On FIFO queues, after the move the next is delivered and order is kept."""
     url, target = with_dead_letters(virtual, 1, fifo=True)
     virtual.send(url, "a", "b", "c", MessageGroupId="g")
     assert virtual.bodies(url, 2) == ["a", "b"]
@@ -80,6 +84,7 @@ def test_57_fifo_after_the_move_the_next_is_delivered_and_order_is_kept(virtual:
 
 
 def test_61_retention_ends_visible_delayed_and_in_flight_messages(virtual: Virtual) -> None:
+    """Retention ends visible delayed and in flight messages."""
     url = virtual.queue({"MessageRetentionPeriod": "60"})
     virtual.send(url, "in flight", "visible")
     assert virtual.bodies(url, 1, VisibilityTimeout=600) == ["in flight"]
@@ -93,6 +98,7 @@ def test_61_retention_ends_visible_delayed_and_in_flight_messages(virtual: Virtu
 
 
 def test_61_a_changed_period_counts_for_what_is_there(virtual: Virtual) -> None:
+    """A changed period counts for what is there."""
     url = virtual.queue()
     virtual.send(url, "x")
     virtual.advance(90)
@@ -102,6 +108,7 @@ def test_61_a_changed_period_counts_for_what_is_there(virtual: Virtual) -> None:
 
 @pytest.mark.parametrize("fifo", [False, True])
 def test_61_a_dead_letter_keeps_its_time_on_standard_and_starts_anew_on_fifo(virtual: Virtual, fifo: bool) -> None:
+    """A dead letter keeps its time on standard and starts anew on FIFO."""
     url, target = with_dead_letters(virtual, 1, fifo=fifo, MessageRetentionPeriod="100")
     virtual.send(url, "x", **({"MessageGroupId": "g"} if fifo else {}))
     virtual.receive(url)
@@ -115,6 +122,7 @@ def test_61_a_dead_letter_keeps_its_time_on_standard_and_starts_anew_on_fifo(vir
 
 
 def test_63_the_same_queue_again_is_the_same_and_another_is_refused_by_name(sqs: Sqs) -> None:
+    """The same queue again is the same and another is refused by name."""
     url = sqs.queue({"VisibilityTimeout": "5"})
     name = url.rpartition("/")[2]
     for attributes in ({}, {"VisibilityTimeout": "5"}, {"VisibilityTimeout": "5", "DelaySeconds": "0"}):
@@ -124,6 +132,7 @@ def test_63_the_same_queue_again_is_the_same_and_another_is_refused_by_name(sqs:
 
 
 def test_65_unknown_attributes_are_refused_and_defaults_are_those_of_the_documents(sqs: Sqs) -> None:
+    """Unknown attributes are refused and defaults are those of the documents."""
     url = sqs.queue()
     with refused("InvalidAttributeName", words="Unknown Attribute Colour."):
         sqs.client.get_queue_attributes(QueueUrl=url, AttributeNames=["Colour"])
@@ -156,6 +165,7 @@ def test_65_unknown_attributes_are_refused_and_defaults_are_those_of_the_documen
 
 
 def test_65_the_three_counters_are_right(sqs: Sqs) -> None:
+    """The three counters are right."""
     url = sqs.queue()
     sqs.send(url, *"abcde")
     sqs.send(url, "later", DelaySeconds=600)
@@ -166,6 +176,7 @@ def test_65_the_three_counters_are_right(sqs: Sqs) -> None:
 
 
 def test_66_pages_of_queues_hold_all_and_none_twice(virtual: Virtual) -> None:
+    """Pages of queues hold all and none twice."""
     urls = sorted(virtual.queue() for _ in range(7))
     other = virtual.client.create_queue(QueueName="other")["QueueUrl"]
     assert virtual.client.list_queues()["QueueUrls"] == [*urls, other]
@@ -178,12 +189,13 @@ def test_66_pages_of_queues_hold_all_and_none_twice(virtual: Virtual) -> None:
             break
         token = {"NextToken": page["NextToken"]}
     assert [len(page) for page in pages] == [3, 3, 1]
-    assert sum(pages, []) == urls
+    assert [url for page in pages for url in page] == urls
     assert "QueueUrls" not in virtual.client.list_queues(QueueNamePrefix="none")
     with invalid("MaxResults"):
         virtual.client.list_queues(MaxResults=1_001)
 
 
 def test_what_is_not_there_says_so(sqs: Sqs) -> None:
+    """What is not there says so."""
     with refused("UnsupportedOperation", PREFIX + "UnsupportedOperation", "PurgeQueue", 400):
         sqs.client.purge_queue(QueueUrl=sqs.queue())

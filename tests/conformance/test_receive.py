@@ -54,6 +54,7 @@ def parked(server: Server, count: int) -> bool:
 
 
 def test_08_an_empty_receive_has_no_messages_and_waits_as_long_as_asked(http: Sqs, virtual: Virtual) -> None:
+    """An empty receive has no messages and waits as long as asked."""
     assert "Messages" not in http.client.receive_message(QueueUrl=http.queue())
     start = SYSTEM.lease()
     assert "Messages" not in http.client.receive_message(QueueUrl=http.queue(), WaitTimeSeconds=1)
@@ -68,16 +69,19 @@ def test_08_an_empty_receive_has_no_messages_and_waits_as_long_as_asked(http: Sq
     [("MaxNumberOfMessages", 0), ("MaxNumberOfMessages", 11), ("WaitTimeSeconds", -1), ("WaitTimeSeconds", 21)],
 )
 def test_09_numbers_out_of_range_are_refused(sqs: Sqs, name: str, value: int) -> None:
+    """Numbers out of range are refused."""
     with invalid(name):
         sqs.client.receive_message(QueueUrl=sqs.queue(), **{name: value})
 
 
 def after_send(http: Sqs) -> tuple[str, float, Callable[[], object]]:
+    """A queue, seconds, and what to do so that after them a poll gets what is sent."""
     url = http.queue()
     return url, 0, lambda: http.send(url, "x")
 
 
 def after_expiry(http: Sqs) -> tuple[str, float, Callable[[], object]]:
+    """A queue, seconds, and what to do so that after them a poll gets what has lost its lease."""
     url = http.queue()
     http.send(url, "x")
     http.receive(url, VisibilityTimeout=1)
@@ -85,11 +89,13 @@ def after_expiry(http: Sqs) -> tuple[str, float, Callable[[], object]]:
 
 
 def after_delay(http: Sqs) -> tuple[str, float, Callable[[], object]]:
+    """A queue, seconds, and what to do so that after them a poll gets what was delayed."""
     url = http.queue()
     return url, 1, lambda: http.send(url, "x", DelaySeconds=1)
 
 
 def after_unblocking(http: Sqs) -> tuple[str, float, Callable[[], object]]:
+    """A queue, seconds, and what to do so that after them a poll gets what stood behind a head that is deleted."""
     url = http.queue(fifo=True)
     http.send(url, "head", "x", MessageGroupId="g")
     (head,) = http.receive(url, 1)
@@ -100,6 +106,7 @@ def after_unblocking(http: Sqs) -> tuple[str, float, Callable[[], object]]:
 def test_10_a_long_poll_answers_at_once_when_something_can_be_received(
     server: Server, http: Sqs, prepare: Callable[[Sqs], tuple[str, float, Callable[[], object]]]
 ) -> None:
+    """A long poll answers at once when something can be received."""
     url, seconds, act = prepare(http)
     start = SYSTEM.lease()
     with open_poll(server, url) as sock:
@@ -111,6 +118,7 @@ def test_10_a_long_poll_answers_at_once_when_something_can_be_received(
 
 
 def test_11_a_long_poll_does_not_wait_to_be_full(virtual: Virtual) -> None:
+    """A long poll does not wait to be full."""
     url = virtual.queue()
     virtual.send(url, "a", "b")
     now = virtual.clock.lease()
@@ -119,6 +127,7 @@ def test_11_a_long_poll_does_not_wait_to_be_full(virtual: Virtual) -> None:
 
 
 def test_12_no_wait_takes_the_queues_and_zero_overrides_it(virtual: Virtual) -> None:
+    """No wait takes the queue's and zero overrides it."""
     url = virtual.queue({"ReceiveMessageWaitTimeSeconds": "7"})
     now = virtual.clock.lease()
     virtual.client.receive_message(QueueUrl=url, WaitTimeSeconds=0)
@@ -128,6 +137,7 @@ def test_12_no_wait_takes_the_queues_and_zero_overrides_it(virtual: Virtual) -> 
 
 
 def test_13_200_open_polls_block_neither_sends_nor_each_other(server: Server, http: Sqs) -> None:
+    """200 open polls block neither sends nor each other."""
     urls = [http.queue() for _ in range(20)]
     with ExitStack() as stack:
         socks = [stack.enter_context(open_poll(server, url)) for url in urls for _ in range(10)]
@@ -142,6 +152,7 @@ def test_13_200_open_polls_block_neither_sends_nor_each_other(server: Server, ht
 
 
 def test_14_a_dropped_connection_does_not_swallow_the_next_message(server: Server, http: Sqs) -> None:
+    """A dropped connection does not swallow the next message."""
     url = http.queue()
     with open_poll(server, url):
         assert parked(server, 1)
@@ -150,6 +161,7 @@ def test_14_a_dropped_connection_does_not_swallow_the_next_message(server: Serve
 
 
 def test_14_nor_does_one_that_is_dropped_while_the_send_is_on_its_way(server: Server, http: Sqs) -> None:
+    """Nor does one that is dropped while the send is on its way."""
     url = http.queue()
     with closing(boto3_client(server.url)) as other:
         other.list_queues()
@@ -166,6 +178,7 @@ def test_14_nor_does_one_that_is_dropped_while_the_send_is_on_its_way(server: Se
 
 
 def test_15_attributes_come_only_if_asked_for_and_the_digest_covers_what_comes(sqs: Sqs) -> None:
+    """Attributes come only if asked for and the digest covers what comes."""
     url = sqs.queue({"VisibilityTimeout": "0"})
     names = ("Foo.Bar", "Foo.Baz", "Other")
     attributes = {name: {"DataType": "String", "StringValue": name} for name in names}
@@ -190,6 +203,7 @@ def test_15_attributes_come_only_if_asked_for_and_the_digest_covers_what_comes(s
 
 
 def test_16_never_more_than_asked_and_ten_of_the_largest_in_one_receive(sqs: Sqs) -> None:
+    """Never more than asked and ten of the largest in one receive."""
     url = sqs.queue()
     body = "x" * 1_048_576
     sqs.send(url, *[body] * 11)

@@ -10,15 +10,18 @@ from tests.support.refused import PREFIX, invalid, missing, refused
 
 
 def text(value: str, kind: str = "String") -> dict[str, str]:
+    """An attribute that is text."""
     return {"DataType": kind, "StringValue": value}
 
 
 def entries(*bodies: str) -> list[dict[str, Any]]:
+    """Entries of a send batch, their positions as ids."""
     return [{"Id": f"{number}", "MessageBody": body} for number, body in enumerate(bodies)]
 
 
 @pytest.mark.parametrize("limit", [MESSAGE_BYTES, 1_024])
 def test_46_a_message_at_the_limit_is_taken_and_one_byte_more_refused(sqs: Sqs, limit: int) -> None:
+    """A message at the limit is taken and one byte more refused."""
     url = sqs.queue({"MaximumMessageSize": limit})
     attributes = {"näme": text("x")}
     with invalid():
@@ -35,6 +38,7 @@ def test_46_a_message_at_the_limit_is_taken_and_one_byte_more_refused(sqs: Sqs, 
 
 
 def test_47_a_batch_over_the_limit_is_refused_whole_and_an_entry_over_the_queues_alone(sqs: Sqs) -> None:
+    """A batch over the limit is refused whole and an entry over the queues alone."""
     url = sqs.queue()
     with refused("BatchRequestTooLong", PREFIX + "BatchRequestTooLong", "1048577"):
         sqs.client.send_message_batch(QueueUrl=url, Entries=entries("x" * 524_288, "x" * 524_289))
@@ -47,6 +51,7 @@ def test_47_a_batch_over_the_limit_is_refused_whole_and_an_entry_over_the_queues
 
 
 def test_48_a_control_character_fails_its_entry_alone(sqs: Sqs) -> None:
+    """A control character fails its entry alone."""
     url = sqs.queue()
     bodies = [f"{number}" for number in range(10)]
     bodies[6] = "a\x08b"
@@ -58,6 +63,7 @@ def test_48_a_control_character_fails_its_entry_alone(sqs: Sqs) -> None:
 
 
 def test_49_an_empty_body_is_missing_and_refused_characters_are_invalid(sqs: Sqs) -> None:
+    """An empty body is missing and refused characters are invalid."""
     url = sqs.queue()
     with missing("MessageBody"):
         sqs.send(url, "")
@@ -81,6 +87,7 @@ BAD_BATCHES = [
 
 @pytest.mark.parametrize(("ids", "shape"), BAD_BATCHES)
 def test_50_a_batch_with_bad_ids_is_refused_and_nothing_applied(sqs: Sqs, ids: list[str], shape: str) -> None:
+    """A batch with bad ids is refused and nothing applied."""
     url = sqs.queue()
     with refused(shape, PREFIX + shape, status=400):
         sqs.client.send_message_batch(QueueUrl=url, Entries=[{"Id": one, "MessageBody": "x"} for one in ids])
@@ -98,6 +105,7 @@ def test_50_a_batch_with_bad_ids_is_refused_and_nothing_applied(sqs: Sqs, ids: l
 
 
 def test_51_delete_and_visibility_batches_mix_successful_and_failed(sqs: Sqs) -> None:
+    """Delete and visibility batches mix successful and failed."""
     url = sqs.queue()
     sqs.send(url, *"abc")
     handles = [message["ReceiptHandle"] for message in sqs.receive(url)]
@@ -145,6 +153,7 @@ def test_51_delete_and_visibility_batches_mix_successful_and_failed(sqs: Sqs) ->
     ],
 )
 def test_52_attributes_that_break_a_rule_are_refused(sqs: Sqs, attributes: dict[str, Any]) -> None:
+    """Attributes that break a rule are refused."""
     url = sqs.queue()
     with invalid():
         sqs.send(url, "x", MessageAttributes=attributes)
@@ -158,6 +167,7 @@ def test_52_attributes_that_break_a_rule_are_refused(sqs: Sqs, attributes: dict[
 
 
 def test_53_standard_a_message_group_id_is_given_back_and_blocks_nothing(sqs: Sqs) -> None:
+    """On standard queues a message group id is given back and blocks nothing."""
     url = sqs.queue()
     sqs.send(url, "a", "b", MessageGroupId="tenant")
     (message,) = sqs.receive(url, 1)
@@ -169,6 +179,7 @@ def test_53_standard_a_message_group_id_is_given_back_and_blocks_nothing(sqs: Sq
 
 
 def test_54_a_delayed_message_is_invisible_and_counted(virtual: Virtual) -> None:
+    """A delayed message is invisible and counted."""
     url = virtual.queue({"DelaySeconds": "60"})
     virtual.send(url, "queue's")
     virtual.send(url, "own", DelaySeconds=5)
@@ -188,6 +199,7 @@ def test_54_a_delayed_message_is_invisible_and_counted(virtual: Virtual) -> None
 
 
 def test_55_the_trace_header_is_carried_free_of_size_and_outside_the_digest(sqs: Sqs) -> None:
+    """The trace header is carried free of size and outside the digest."""
     url = sqs.queue({"MaximumMessageSize": 1_024})
     system = {"AWSTraceHeader": text("Root=1-5759e988-bd862e3fe1be46a994272793")}
     (sent,) = sqs.send(url, "x" * 1_024, MessageSystemAttributes=system)

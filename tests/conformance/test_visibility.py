@@ -8,14 +8,16 @@ from tests.support.local_sqs import Sqs, Virtual
 from tests.support.refused import invalid, refused
 
 
-def one(sqs: Sqs, url: str, **options: Any) -> dict[str, Any]:
+def one(sqs: Sqs, url: str, **options: int) -> dict[str, Any]:
     """Send one message and receive it."""
-    sqs.send(url, "x", **({"MessageGroupId": "g"} if url.endswith(".fifo") else {}))
+    group = {"MessageGroupId": "g"} if url.endswith(".fifo") else {}
+    sqs.send(url, "x", **group)
     (message,) = sqs.receive(url, **options)
     return message
 
 
 def test_17_after_expiry_the_same_message_comes_with_a_new_handle_and_count_two(virtual: Virtual) -> None:
+    """After expiry the same message comes with a new handle and count two."""
     url = virtual.queue()
     first = one(virtual, url)
     virtual.advance(29)
@@ -30,6 +32,7 @@ def test_17_after_expiry_the_same_message_comes_with_a_new_handle_and_count_two(
 
 
 def test_18_the_timeout_of_a_receive_overrides_the_queues_and_zero_leaves_it_visible(virtual: Virtual) -> None:
+    """The timeout of a receive overrides the queue's and zero leaves it visible."""
     url = virtual.queue({"VisibilityTimeout": "100"})
     one(virtual, url, VisibilityTimeout=5)
     virtual.advance(5)
@@ -43,6 +46,7 @@ def test_18_the_timeout_of_a_receive_overrides_the_queues_and_zero_leaves_it_vis
 
 
 def test_19_a_change_counts_from_the_call_zero_is_now_and_the_next_receive_forgets_it(virtual: Virtual) -> None:
+    """A change counts from the call zero is now and the next receive forgets it."""
     url = virtual.queue()
     message = one(virtual, url)
     virtual.advance(10)
@@ -60,6 +64,7 @@ def test_19_a_change_counts_from_the_call_zero_is_now_and_the_next_receive_forge
 
 
 def test_20_twelve_hours_are_a_total_since_the_receive(virtual: Virtual) -> None:
+    """Twelve hours are a total since the receive."""
     url = virtual.queue()
     message = one(virtual, url)
     with invalid("43201"):
@@ -81,6 +86,7 @@ def test_20_twelve_hours_are_a_total_since_the_receive(virtual: Virtual) -> None
 
 @pytest.mark.parametrize("seconds", [1, 7, 3_600])
 def test_21_extended_by_n_a_message_is_invisible_for_exactly_n(virtual: Virtual, seconds: int) -> None:
+    """Extended by n a message is invisible for exactly n."""
     url = virtual.queue()
     message = one(virtual, url)
     virtual.change(url, message, seconds)
@@ -93,6 +99,7 @@ def test_21_extended_by_n_a_message_is_invisible_for_exactly_n(virtual: Virtual,
 
 
 def test_22_standard_a_delete_after_expiry_deletes(virtual: Virtual) -> None:
+    """On standard queues a delete after expiry deletes."""
     url = virtual.queue()
     message = one(virtual, url)
     virtual.advance(30)
@@ -102,6 +109,7 @@ def test_22_standard_a_delete_after_expiry_deletes(virtual: Virtual) -> None:
 
 
 def test_23_standard_an_older_handle_deletes_under_the_new_lease_and_is_logged_as_stale(virtual: Virtual) -> None:
+    """On standard queues an older handle deletes under the new lease and is logged as stale."""
     url = virtual.queue()
     first = one(virtual, url)
     virtual.advance(30)
@@ -113,6 +121,7 @@ def test_23_standard_an_older_handle_deletes_under_the_new_lease_and_is_logged_a
 
 
 def test_24_deleting_twice_and_after_retention_is_no_error(virtual: Virtual) -> None:
+    """Deleting twice and after retention is no error."""
     url = virtual.queue({"MessageRetentionPeriod": "60"})
     message = one(virtual, url)
     virtual.delete(url, message)
@@ -125,6 +134,7 @@ def test_24_deleting_twice_and_after_retention_is_no_error(virtual: Virtual) -> 
 
 
 def test_25_standard_a_change_after_expiry_hides_the_message_again(virtual: Virtual) -> None:
+    """On standard queues a change after expiry hides the message again."""
     url = virtual.queue()
     message = one(virtual, url)
     virtual.advance(30)
@@ -136,6 +146,7 @@ def test_25_standard_a_change_after_expiry_hides_the_message_again(virtual: Virt
 
 
 def test_26_standard_an_older_handle_changes_the_new_lease(virtual: Virtual) -> None:
+    """On standard queues an older handle changes the new lease."""
     url = virtual.queue()
     first = one(virtual, url)
     virtual.advance(30)
@@ -145,6 +156,7 @@ def test_26_standard_an_older_handle_changes_the_new_lease(virtual: Virtual) -> 
 
 
 def test_27_a_change_on_a_deleted_message_is_a_bad_value(sqs: Sqs) -> None:
+    """A change on a deleted message is a bad value."""
     url = sqs.queue()
     message = one(sqs, url)
     sqs.delete(url, message)
@@ -154,6 +166,7 @@ def test_27_a_change_on_a_deleted_message_is_a_bad_value(sqs: Sqs) -> None:
 
 @pytest.mark.parametrize("fifo", [False, True])
 def test_28_garbage_is_no_receipt_handle(sqs: Sqs, fifo: bool) -> None:
+    """Garbage is no receipt handle."""
     url, other = sqs.queue(fifo=fifo), sqs.queue(fifo=fifo)
     for garbage in ("garbage", "ünicode", one(sqs, other)["ReceiptHandle"]):
         with refused("ReceiptHandleIsInvalid", words="receipt handle", status=404):
@@ -166,6 +179,7 @@ def test_28_garbage_is_no_receipt_handle(sqs: Sqs, fifo: bool) -> None:
 
 
 def test_29_fifo_a_handle_ends_with_its_lease(virtual: Virtual) -> None:
+    """On FIFO queues a handle ends with its lease."""
     url = virtual.queue(fifo=True)
     message = one(virtual, url)
     virtual.change(url, message, 60)
@@ -186,6 +200,7 @@ def test_29_fifo_a_handle_ends_with_its_lease(virtual: Virtual) -> None:
 
 
 def test_30_too_many_in_flight_is_said_on_short_polls_of_standard_queues_only(virtual: Virtual) -> None:
+    """Too many in flight is said on short polls of standard queues only."""
     for fifo in (False, True):
         url = virtual.queue(fifo=fifo)
         virtual.queues.find(url).max_in_flight = 2

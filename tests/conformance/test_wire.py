@@ -20,9 +20,11 @@ class Bare:
         self.connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
 
     def close(self) -> None:
+        """Close the connection."""
         self.connection.close()
 
     def call(self, target: str, body: Mapping[str, object]) -> tuple[http.client.HTTPResponse, bytes]:
+        """Send one request and read its answer."""
         headers = {"Content-Type": JSON, "X-Amz-Target": target}
         self.connection.request("POST", "/", json.dumps(body), headers)
         response = self.connection.getresponse()
@@ -30,6 +32,7 @@ class Bare:
 
 
 def test_01_success_has_content_type_and_request_id_and_no_output_is_an_empty_body(server: Server, http: Sqs) -> None:
+    """Success has content type and request id and no output is an empty body."""
     url = http.queue()
     http.send(url, "x")
     (message,) = http.receive(url)
@@ -45,6 +48,7 @@ def test_01_success_has_content_type_and_request_id_and_no_output_is_an_empty_bo
 
 
 def test_02_unknown_queue_is_named_under_both_names(server: Server, sqs: Sqs) -> None:
+    """Unknown queue is named under both names."""
     missing_url = sqs.queue() + "-not"
     with pytest.raises(sqs.client.exceptions.QueueDoesNotExist):
         sqs.receive(missing_url)
@@ -57,11 +61,13 @@ def test_02_unknown_queue_is_named_under_both_names(server: Server, sqs: Sqs) ->
 
 
 def test_03_bad_parameter_is_named_under_both_names(sqs: Sqs) -> None:
+    """Bad parameter is named under both names."""
     with invalid("MaxNumberOfMessages"):
         sqs.receive(sqs.queue(), 11)
 
 
 def test_04_missing_parameter_is_named_under_both_names(sqs: Sqs) -> None:
+    """Missing parameter is named under both names."""
     with missing("QueueUrl"):
         sqs.client.receive_message()
     with missing("QueueName"):
@@ -69,6 +75,7 @@ def test_04_missing_parameter_is_named_under_both_names(sqs: Sqs) -> None:
 
 
 def test_05_only_the_path_of_a_queue_url_counts_and_all_operations_agree_on_it(sqs: Sqs) -> None:
+    """Only the path of a queue url counts and all operations agree on it."""
     url = sqs.queue()
     name = url.rpartition("/")[2]
     assert sqs.client.get_queue_url(QueueName=name)["QueueUrl"] == url
@@ -80,6 +87,7 @@ def test_05_only_the_path_of_a_queue_url_counts_and_all_operations_agree_on_it(s
 
 
 def test_06_a_connection_is_kept_over_five_requests_and_an_unknown_target(server: Server) -> None:
+    """A connection is kept over five requests and an unknown target."""
     with closing(Bare(server)) as bare:
         for _ in range(5):
             response, _ = bare.call("AmazonSQS.ListQueues", {})
@@ -94,6 +102,7 @@ def test_06_a_connection_is_kept_over_five_requests_and_an_unknown_target(server
 
 
 def test_07_digests_are_those_of_the_vectors(sqs: Sqs) -> None:
+    """Digests are those of the vectors."""
     url = sqs.queue()
     text = {"attribName1": {"DataType": "String", "StringValue": "attribValue 1"}}
     data = {"binaryAttribute": {"DataType": "Binary", "BinaryValue": b"Hello binary world!"}}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
+from hadoken.errors import SQSUnavailable
 from hadoken.local.eventlog import Event, EventLog, What
 from hadoken.local.faults import Faults
 from hadoken.local.faults import Rule as FaultRule
@@ -131,11 +133,9 @@ class LocalSqsMachine(RuleBasedStateMachine):
         entry = api.SendEntry("x", message_group_id="a", deduplication_id=f"lost-{len(self.events)}")
         if not self.queue.settings.fifo:
             entry = api.SendEntry("x")
-        try:
+        with pytest.raises(SQSUnavailable) as caught:
             self.local.execute(api.SendBatch(self.url, [entry]))
-            raise AssertionError("a call that was made to fail did not")
-        except api.errors.SQSError as exc:
-            assert exc.transient
+        assert caught.value.transient
         self.local.faults = Faults()
         assert len(self.queue) == before + applied
         if applied:

@@ -29,7 +29,7 @@ _CONFIG = Config(retries={"max_attempts": 0, "mode": "standard"}, parameter_vali
 _core = botocore.session.Session()  # loads the API model once
 
 
-def boto3_client(url: str) -> Any:  # noqa: ANN401 -- boto3 has no types
+def boto3_client(url: str) -> Any:
     """An SQS client of boto3 with made-up credentials, without retries and parameter checks."""
     return boto3.Session(botocore_session=_core).client(
         "sqs",
@@ -61,7 +61,7 @@ class Server:
         self.port = urlsplit(self.url).port or 0
         self.pid = self._child.pid
 
-    def get(self, path: str) -> Any:  # noqa: ANN401 -- whatever JSON is there
+    def get(self, path: str) -> Any:
         """What a private address says: "counters", "state", "events?since=0"."""
         with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=GLOBAL)) as connection:
             connection.request("GET", f"/_hadoken/{path}", headers={"Connection": "close"})
@@ -95,7 +95,7 @@ class Sqs:
         events: all that happened so far, as a list of mappings.
     """
 
-    def __init__(self, client: Any, events: Callable[[], list[dict[str, Any]]]) -> None:  # noqa: ANN401 -- boto3
+    def __init__(self, client: Any, events: Callable[[], list[dict[str, Any]]]) -> None:
         self.client = client
         self._events = events
 
@@ -109,27 +109,27 @@ class Sqs:
             texts["FifoQueue"] = "true"
         return cast("str", self.client.create_queue(QueueName=name, Attributes=texts)["QueueUrl"])
 
-    def send(self, url: str, *bodies: str, **options: Any) -> list[dict[str, Any]]:  # noqa: ANN401 -- passed on
+    def send(self, url: str, *bodies: str, **options: Any) -> list[dict[str, Any]]:
         """Send messages one by one; on a FIFO queue each gets a deduplication id of its own."""
         own = (lambda: {"MessageDeduplicationId": secrets.token_hex(8)}) if url.endswith(".fifo") else dict
         return [self.client.send_message(QueueUrl=url, MessageBody=body, **own(), **options) for body in bodies]
 
-    def receive(self, url: str, most: int = 10, **options: Any) -> list[dict[str, Any]]:  # noqa: ANN401 -- passed on
+    def receive(self, url: str, most: int = 10, **options: Any) -> list[dict[str, Any]]:
         """Receive up to `most` messages with all attributes; does not wait."""
         options = {"WaitTimeSeconds": 0, "MessageSystemAttributeNames": ["All"], **options}
         options.setdefault("MessageAttributeNames", ["All"])
         answer = self.client.receive_message(QueueUrl=url, MaxNumberOfMessages=most, **options)
         return cast("list[dict[str, Any]]", answer.get("Messages", []))
 
-    def bodies(self, url: str, most: int = 10, **options: Any) -> list[str]:  # noqa: ANN401 -- passed on
+    def bodies(self, url: str, most: int = 10, **options: Any) -> list[str]:
         """Receive, and return the bodies only."""
         return [message["Body"] for message in self.receive(url, most, **options)]
 
-    def delete(self, url: str, message: Mapping[str, Any]) -> Any:  # noqa: ANN401 -- boto3
+    def delete(self, url: str, message: Mapping[str, Any]) -> Any:
         """Delete a received message."""
         return self.client.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
 
-    def change(self, url: str, message: Mapping[str, Any], seconds: int) -> Any:  # noqa: ANN401 -- boto3
+    def change(self, url: str, message: Mapping[str, Any], seconds: int) -> Any:
         """Change the visibility timeout of a received message."""
         return self.client.change_message_visibility(
             QueueUrl=url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=seconds
@@ -183,7 +183,7 @@ class Virtual(Sqs):
         self.clock.advance(max(0.0, at - self.clock.lease()))
         self._parking.wake(self.clock.lease())
 
-    def _send(self, request: Any, **_: object) -> AWSResponse:  # noqa: ANN401 -- botocore has no types
+    def _send(self, request: Any, **_: object) -> AWSResponse:
         replies: list[Reply] = []
         target = request.headers["X-Amz-Target"]
         target = target.decode() if isinstance(target, bytes) else target

@@ -34,12 +34,12 @@ def refused(shape: str, legacy: str = "", words: str = "", status: int = 0) -> I
     assert status in {0, answer["ResponseMetadata"]["HTTPStatusCode"]}
 
 
-def invalid(words: str = "") -> Any:  # noqa: ANN401 -- a context manager
+def invalid(words: str = "") -> Any:
     """Expect a parameter value to be refused."""
     return refused("InvalidParameterValueException", "InvalidParameterValue", words, 400)
 
 
-def missing(words: str = "") -> Any:  # noqa: ANN401 -- a context manager
+def missing(words: str = "") -> Any:
     """Expect a parameter to be missed."""
     return refused("MissingRequiredParameterException", "MissingParameter", words, 400)
 

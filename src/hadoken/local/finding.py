@@ -57,8 +57,11 @@ def look_at(url: str, page: str) -> dict[str, Any] | None:
 
 
 def answers(url: str | None = None) -> bool:
-    """Whether a local SQS of ours answers at this URL, by default where everybody finds it. Thread: any; blocks for a moment."""
-    return look_at(url or default_url(), "counters") is not None
+    """Whether a local SQS of ours answers at this URL, by default where everybody finds it.
+
+    Thread: any; blocks for a moment.
+    """
+    return "parked" in (look_at(url or default_url(), "state") or {})
 
 
 def connection_to(url: str | None = None) -> Connection:

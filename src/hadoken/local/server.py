@@ -1,8 +1,8 @@
 """The local SQS as a server: one loop, no threads, loopback unless told otherwise.
 
-Besides SQS it answers three private addresses with JSON, for tests and benchmarks: `GET /_hadoken/counters` (requests and
-entries by operation), `GET /_hadoken/events?since=N` (what happened to messages), and `GET /_hadoken/state` (how many
-connections and parked polls there are, and the messages of each queue).
+Besides SQS it answers three private addresses with JSON, for tests and benchmarks: `GET /_hadoken/counters` (requests
+and entries by operation), `GET /_hadoken/events?since=N` (what happened to messages), and `GET /_hadoken/state` (how
+many connections and parked polls there are, and the messages of each queue).
 """
 
 from __future__ import annotations
