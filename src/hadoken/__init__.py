@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from hadoken.queue import Queue
     from hadoken.retry import exponential, fixed
     from hadoken.sqs.connection import Connection
-    from hadoken.worker.worker import Worker, run
+    from hadoken.worker.program import run
+    from hadoken.worker.worker import Worker
 
 # Where each name lives. Loaded at first use, so that declaring an app loads neither the engine nor botocore (PEP 562).
 _HOMES: Final = {
@@ -74,7 +75,8 @@ _HOMES: Final = {
     "queue": ("Queue",),
     "retry": ("exponential", "fixed"),
     "sqs.connection": ("Connection",),
-    "worker.worker": ("Worker", "run"),
+    "worker.program": ("run",),
+    "worker.worker": ("Worker",),
 }
 _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
 

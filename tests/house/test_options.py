@@ -13,7 +13,8 @@ import pytest
 from hadoken.app import Handlers
 from hadoken.options import HandlerOptions, PoolOptions, WorkerOptions
 from hadoken.queue import Queue
-from hadoken.worker.worker import Worker, run
+from hadoken.worker.program import run
+from hadoken.worker.worker import Worker
 
 
 def field_names(options: type[Any]) -> list[str]:

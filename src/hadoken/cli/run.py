@@ -55,7 +55,7 @@ def command(
     if local and endpoint_url:
         raise click.UsageError("--local and --endpoint-url name two places; give one of them")
     from hadoken.cli.target import load  # noqa: PLC0415 -- `hadoken --help` needs no app
-    from hadoken.worker.worker import run  # noqa: PLC0415 -- nor a worker
+    from hadoken.worker.program import run  # noqa: PLC0415 -- nor a worker
 
     app = load(target)
     if verbose:
@@ -76,10 +76,10 @@ def command(
 def _local(app: App, stack: ExitStack) -> Connection:
     """Start the local SQS or find it running, and make the app's queues."""
     from hadoken.local.child import LocalSQS  # noqa: PLC0415 -- only for --local
+    from hadoken.local.finding import default_port  # noqa: PLC0415 -- the same
     from hadoken.local.provision import dead_letter_queue_of, provision  # noqa: PLC0415 -- the same; loads botocore
-    from hadoken.local.server import PORT  # noqa: PLC0415 -- the same
 
-    sqs = stack.enter_context(LocalSQS(PORT, reuse=True))
+    sqs = stack.enter_context(LocalSQS(default_port(), reuse=True))
     created = provision(app, sqs.connection)
     click.echo(f"local SQS at {sqs.url}{'' if sqs.pid else ', which was running already'}", err=True)
     for name in created:

@@ -170,8 +170,8 @@ class Engine:
     async def _boot(self) -> None:
         loop = asyncio.get_running_loop()
         self._connecting = self._connect(loop)
-        self._sqs = await asyncio.shield(self._connecting)
-        queues = await look_up(self._sqs, self._plan, where=self._where(), on_trouble=self._in_trouble)
+        self._sqs = sqs = await asyncio.shield(self._connecting)
+        queues = await look_up(sqs, self._plan, where=self._where(), on_trouble=self._in_trouble)
         for pool in self._plan.pools:
             infos = [queues[name] for name in pool.handlers]
             self.pools.append(Pool(pool.name, infos, self.executors[pool.name]))

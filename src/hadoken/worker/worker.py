@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextlib
-import faulthandler
 import logging
-import signal
-import sys
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from functools import partial
 from types import TracebackType
@@ -22,11 +18,9 @@ from hadoken.retry import seconds_of
 from hadoken.sqs.connection import Connection
 from hadoken.threads.spawn import Threads
 from hadoken.threads.watch import Watch
-from hadoken.worker.banner import banner, farewell
 from hadoken.worker.blocking import Credentials, Resolver
 from hadoken.worker.engine import Engine
 from hadoken.worker.plan import FLUSH, plan
-from hadoken.worker.signals import Signals
 
 if TYPE_CHECKING:
     from hadoken.app import App
@@ -129,10 +123,40 @@ class Worker:
 
         Thread: any. Blocks for the first requests to SQS.
         """
-        self._begin()
+        self.begin()
         while not self.engine.booted.wait(60.0):
             log.warning("the queues are still being looked up")
-        self._refuse_misconfiguration()
+        self.refuse_misconfiguration()
+
+    def begin(self) -> None:
+        """Start all threads and return: `start` without its wait for the queues.
+
+        Raises:
+            LifecycleError: it was stopped; a worker is started once.
+
+        Thread: any. Does not block.
+        """
+        if self._ended:
+            raise LifecycleError("this worker was stopped", hint="make a new Worker to start again")
+        if self._started:
+            return
+        self._started = True
+        if self._sqs is None:
+            self.plan.app.connect(self._connection)  # what handlers send goes where their messages come from
+        self._spawn_all()
+
+    def refuse_misconfiguration(self) -> None:
+        """Raise what the boot found wrong, and end; do nothing while all is well.
+
+        Raises:
+            ConfigurationError: a queue is missing, its settings cannot work, or no region is known.
+
+        Thread: any.
+        """
+        failure = self.engine.failure
+        if isinstance(failure, ConfigurationError):
+            self._end()
+            raise failure
 
     def stop(self) -> None:
         """Drain and end. Returns when it is over; a second call, or one before `start`, does nothing.
@@ -219,23 +243,6 @@ class Worker:
 
     # ---- inside ------------------------------------------------------------------------------------------------------
 
-    def _begin(self) -> None:
-        """Start all threads, once."""
-        if self._ended:
-            raise LifecycleError("this worker was stopped", hint="make a new Worker to start again")
-        if self._started:
-            return
-        self._started = True
-        if self._sqs is None:
-            self.plan.app.connect(self._connection)  # what handlers send goes where their messages come from
-        self._spawn_all()
-
-    def _refuse_misconfiguration(self) -> None:
-        failure = self.engine.failure
-        if isinstance(failure, ConfigurationError):
-            self._end()
-            raise failure
-
     def _spawn_all(self) -> None:
         """Start every thread there will ever be, but botocore's, which the engine starts when it connects."""
         spawn = self.threads.spawn
@@ -289,105 +296,3 @@ class Worker:
         if left:
             log.warning("threads left behind: %s", ", ".join(birth.name for birth in left))
         self.stopped.set()
-
-
-def run(
-    app: App,
-    *,
-    concurrency: int | None = None,
-    queues: Iterable[str] | None = None,
-    drain_timeout: float | timedelta = 25,
-    wait_time: int = 20,
-    region: str | None = None,
-    endpoint_url: str | None = None,
-    max_sqs_threads: int = 64,
-    connection: Connection | None = None,
-    **unknown: Never,
-) -> Never:
-    """Run a worker as the whole program: until SIGTERM or SIGINT, then drain, then exit.
-
-    A second signal makes the drain deadline now. SIGUSR1 and SIGTTIN print the table of threads, SIGTSTP stops
-    receiving, SIGUSR2 dumps stacks even when the interpreter is stuck. Options as for `Worker`.
-
-    Raises:
-        SystemExit: 0 drained, 75 drain forced, 70 engine failed or hung, 78 configuration.
-
-    Thread: the main one. Blocks for the life of the worker.
-    """
-    if not logging.getLogger().handlers:
-        logging.basicConfig(
-            level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr
-        )
-    try:
-        worker = Worker(
-            app,
-            concurrency=concurrency,
-            queues=queues,
-            drain_timeout=drain_timeout,
-            wait_time=wait_time,
-            region=region,
-            endpoint_url=endpoint_url,
-            max_sqs_threads=max_sqs_threads,
-            connection=connection,
-            **unknown,
-        )
-        code = _run(worker)
-    except ConfigurationError as error:
-        sys.stderr.write(f"hadoken: {error}\n")
-        sys.exit(MISCONFIGURED)
-    sys.stderr.write(farewell(worker.engine.report, code))
-    sys.exit(code)
-
-
-ENDING = (signal.SIGTERM, signal.SIGINT)
-REPORTING = (signal.SIGUSR1, signal.SIGTTIN)
-
-
-def _run(worker: Worker) -> int:
-    """Run a worker under signals until it has ended; returns the exit code."""
-    with Signals((*ENDING, *REPORTING, signal.SIGTSTP)).collected() as signals, _faults():
-        sys.stderr.write(banner(worker.plan, worker.transport))
-        sys.stderr.flush()
-        worker.engine.notice = signals.poke
-        worker._begin()  # noqa: SLF001 -- `start` without its wait, so that signals are heard from the first moment on
-        act: Callable[[signal.Signals], None] = _Actions(worker)
-        while not worker.engine.stopped.is_set():
-            for number in signals.wait():
-                act(number)
-            worker._refuse_misconfiguration()  # noqa: SLF001 -- as `start` would
-        with contextlib.suppress(DrainTimeout):  # it is in the report, and the exit code says so
-            worker.stop()
-    return worker.exit_code
-
-
-class _Actions:
-    """What each signal does."""
-
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-        self._ending = False
-
-    def __call__(self, number: signal.Signals) -> None:
-        worker = self._worker
-        if number in REPORTING:
-            worker.report_threads()
-        elif number == signal.SIGTSTP:
-            log.info("%s: no new receives", number.name)
-            worker.quiet()
-        elif not self._ending:
-            self._ending = True
-            log.info("%s: draining for up to %g s", number.name, worker.options.drain_timeout)
-            worker.drain()
-        else:
-            log.warning("%s again: stopping now", number.name)
-            worker.drain(0.0)
-
-
-@contextlib.contextmanager
-def _faults() -> Generator[None]:
-    """Let SIGUSR2 dump all stacks from C, whatever state the interpreter is in."""
-    faulthandler.register(signal.SIGUSR2, all_threads=True)
-    try:
-        yield
-    finally:
-        faulthandler.unregister(signal.SIGUSR2)

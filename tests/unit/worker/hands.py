@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-
 from functools import partial
 
 from hadoken.clock import Clock
