@@ -15,19 +15,25 @@ Ctrl-C ends it; what is in its queues is lost then."""
 
 
 @click.command("local", short_help="Run a local SQS that boto3 and the AWS CLI can talk to.")
-@click.option("--port", type=click.IntRange(0, 65_535), default=9324, show_default=True, help="0 takes a free one.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    metavar="PORT",
+    help="0 takes a free one.  [default: HADOKEN_LOCAL_PORT, else 9324]",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-def command(*, port: int, host: str) -> None:
+def command(*, port: int | None, host: str) -> None:
     """Run a local SQS until Ctrl-C: for development and tests, everything in memory.
 
     `hadoken run MODULE:APP --local` starts one by itself, or uses this one.
     """
-    from hadoken.local import child, server  # noqa: PLC0415 -- `hadoken --help` needs no server
+    from hadoken.local import child, finding, server  # noqa: PLC0415 -- `hadoken --help` needs no server
 
+    chosen = finding.default_port() if port is None else port
     try:
-        server.run(host, port, ready=_tell)
+        server.run(host, chosen, ready=_tell)
     except OSError as error:
-        raise child.taken(host, port, error) from error
+        raise child.taken(host, chosen, error) from error
 
 
 def _tell(url: str) -> None:

@@ -11,6 +11,7 @@ import click
 from hadoken.cli.durations import seconds
 
 if TYPE_CHECKING:
+    from hadoken.errors import QueueNotFound
     from hadoken.outgoing import Outgoing
     from hadoken.sqs.connection import Connection
 
@@ -88,28 +89,27 @@ def _connection(*, local: bool, region: str | None, endpoint_url: str | None) ->
         SQSUnavailable: the local SQS was asked for and does not answer.
     """
     from hadoken.errors import SQSUnavailable  # noqa: PLC0415 -- see the rules in main
-    from hadoken.local.finding import DEFAULT_URL, answers, connection_to, usual_or_local  # noqa: PLC0415 -- the same
+    from hadoken.local.finding import answers, connection_to, default_url, usual_or_local  # noqa: PLC0415 -- the same
 
     if local:
         if not answers():
             raise SQSUnavailable(
-                f"no local SQS answers at {DEFAULT_URL}",
+                f"no local SQS answers at {default_url()}",
                 hint="start one: hadoken local, or hadoken run MODULE:APP --local",
             )
         return connection_to()
     connection = usual_or_local(region=region, endpoint_url=endpoint_url)
     if connection.anonymous:
-        click.echo(f"no AWS credentials: sending to the local SQS at {DEFAULT_URL}", err=True)
+        click.echo(f"no AWS credentials: sending to the local SQS at {default_url()}", err=True)
     return connection
 
 
 def _send(queue: str, item: Outgoing[Any], connection: Connection, count: int) -> list[str]:
     from hadoken import limits  # noqa: PLC0415 -- see the rules in main
     from hadoken.codec import check_text  # noqa: PLC0415 -- the same
-    from hadoken.errors import SQSError  # noqa: PLC0415 -- the same
+    from hadoken.errors import QueueNotFound  # noqa: PLC0415 -- the same
     from hadoken.outgoing import entry_of  # noqa: PLC0415 -- the same
     from hadoken.sending import Sender  # noqa: PLC0415 -- the same
-    from hadoken.sqs.api import Fault, fault_of  # noqa: PLC0415 -- the same
 
     address = _address(queue)
     check_text(item.body)
@@ -122,10 +122,8 @@ def _send(queue: str, item: Outgoing[Any], connection: Connection, count: int) -
             # Each is built anew: on a FIFO queue each needs a deduplication id of its own.
             entries = [entry_of(item, item.body, fifo=limits.is_fifo(address)) for _ in range(size)]
             sent += [sender.send(address, entries[0])] if count == 1 else sender.send_many(address, entries)
-    except SQSError as error:
-        if fault_of(error) is Fault.NO_QUEUE:
-            raise _no_queue(queue, address, connection) from error
-        raise
+    except QueueNotFound as error:
+        raise _no_queue(queue, address, connection) from error
     return sent
 
 
@@ -138,15 +136,16 @@ def _address(queue: str) -> str:
     return App("hadoken send").queue(queue, str).address() if url_of(address) is None else address
 
 
-def _no_queue(queue: str, address: str, connection: Connection) -> Exception:
-    from hadoken.errors import QueueNotFound  # noqa: PLC0415 -- see the rules in main
+def _no_queue(queue: str, address: str, connection: Connection) -> QueueNotFound:
+    """The sentence that names queue, region and endpoint, as a worker's does."""
+    from hadoken import errors  # noqa: PLC0415 -- see the rules in main
     from hadoken.sqs.boto import BotoClient  # noqa: PLC0415 -- the same
 
     client = BotoClient(connection)
     mapped = "" if address == queue else f" ({address})"
     where = f"region {client.region} at {client.endpoint_url}"
     client.close()
-    return QueueNotFound(
+    return errors.QueueNotFound(
         f"missing queue: {queue}{mapped}, in {where}",
         queues=[queue],
         hint="create it, or look at the name, the region and the endpoint",

@@ -25,7 +25,7 @@ summaries = app.queue("summaries.fifo", Part)
 index = Index()
 
 
-@files.handler(retry=hadoken.fixed(1), non_retryable=SyntaxError)
+@files.handler(retry=hadoken.fixed(1), non_retryable=(SyntaxError, ValueError))
 def index_file(file: SourceFile, ctx: hadoken.Context) -> hadoken.DeadLetter | None:
     """Parse a file and write what it defines.
 
@@ -34,7 +34,7 @@ def index_file(file: SourceFile, ctx: hadoken.Context) -> hadoken.DeadLetter | N
     """
     try:
         found = definitions(Path(file.root, file.file).read_bytes(), file.file)
-    except SyntaxError as error:
+    except (SyntaxError, ValueError) as error:  # the latter: a zero byte, for some Pythons
         finish(file, complete=index.refuse(file, f"not Python: {error}"))
         raise
     except FileNotFoundError:

@@ -46,12 +46,14 @@ class Rows:
     Attributes:
         defined: indexed file -> sorted (kind, name, line).
         refused: files that are noted as not indexed.
+        strays: files that have definitions and are not indexed.
         digests: package -> digest of its summary.
         kinds: kind -> number of definitions.
     """
 
     defined: Mapping[str, list[tuple[str, str, int]]]
     refused: frozenset[str]
+    strays: frozenset[str]
     digests: Mapping[str, str]
     kinds: Mapping[str, int]
 
@@ -89,18 +91,24 @@ class Outcome:
     threads: Threads
     budget: int
 
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        """File -> how the reason of its dead letter must begin: the planted ones, and what else is no Python."""
+        return dict.fromkeys(self.walk.broken, "") | dict(self.expected.reasons)
+
 
 def read_rows(database: Path) -> Rows:
     """Read the database through a connection of its own."""
     with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
         files = dict(connection.execute("SELECT file, refused FROM files").fetchall())
         defined: dict[str, list[tuple[str, str, int]]] = {file: [] for file, why in files.items() if why is None}
+        strays: dict[str, list[tuple[str, str, int]]] = {}
         for file, kind, name, line in connection.execute("SELECT file, kind, name, line FROM definitions"):
-            defined.setdefault(file, []).append((kind, name, line))
+            (defined[file] if file in defined else strays.setdefault(file, [])).append((kind, name, line))
         digests = dict(connection.execute("SELECT package, digest FROM packages").fetchall())
     kinds = Counter(kind for each in defined.values() for kind, _, _ in each)
     refused = frozenset(file for file, why in files.items() if why is not None)
-    return Rows({file: sorted(each) for file, each in defined.items()}, refused, digests, kinds)
+    return Rows({file: sorted(each) for file, each in defined.items()}, refused, frozenset(strays), digests, kinds)
 
 
 def read_letters(client: BotoClient, queue: str) -> dict[str, str]:
@@ -129,23 +137,23 @@ def _files(outcome: Outcome) -> Iterator[Line]:
     other = [file for file in walk.defined if file in rows.defined and walk.defined[file] != rows.defined[file]]
     yield Line(
         f"{walk.definitions:,} definitions by symtable = {rows.definitions:,} by ast, each name and line",
-        [f"{file}: {len(walk.defined[file])} walked, {len(rows.defined[file])} indexed" for file in other],
+        [
+            *(f"{file}: {len(walk.defined[file])} walked, {len(rows.defined[file])} indexed" for file in other),
+            *(f"definitions of a file that is not indexed: {file}" for file in sorted(rows.strays)),
+        ],
     )
     total = len(rows.defined) + len(letters)
     yield Line(f"{outcome.sent} messages sent = {len(rows.defined)} rows + {len(letters)} dead letters",
                [] if outcome.sent == total else [f"{outcome.sent} sent, {total} found again"])  # fmt: skip
-    broken = [file for file in walk.broken if file not in letters]
+    reasons, more = outcome.reasons, len(outcome.reasons) - len(expected.reasons)
     yield Line(
-        f"{len(letters)} dead letters = those planted, each with its reason",
+        f"{len(letters)} dead letters = {len(expected.reasons)} planted"
+        f"{f' + {more} more that are no Python' * bool(more)}, each with its reason",
         [
-            *(
-                f"dead-lettered, not planted: {file}: {letters[file]}"
-                for file in letters
-                if file not in expected.reasons
-            ),
-            *(f"planted, not dead-lettered: {file}" for file in expected.reasons if file not in letters),
-            *(f"{file}: {why}" for file, why in letters.items() if not why.startswith(expected.reasons.get(file, ""))),
-            *(f"not Python, yet no dead letter: {file}" for file in broken),
+            *(f"dead-lettered without a cause: {file}: {letters[file]}" for file in letters if file not in reasons),
+            *(f"no dead letter: {file}" for file in reasons if file not in letters),
+            *(f"a dead letter, or a note in the index, but not both: {file}" for file in rows.refused ^ letters.keys()),
+            *(f"{file}: {why}" for file, why in letters.items() if not why.startswith(reasons.get(file, ""))),
         ],
     )
     summed = outcome.snapshot.counts["summaries.fifo"]["acked"]
@@ -161,7 +169,7 @@ def _messages(outcome: Outcome) -> Iterator[Line]:
     for counter, planted in (
         ("retried", expected.retried),
         ("extended", expected.extended),
-        ("dead_lettered", len(expected.reasons)),
+        ("dead_lettered", len(outcome.reasons)),
     ):
         found = {name: each[counter] for name, each in counts.items()}
         total = sum(found.values())

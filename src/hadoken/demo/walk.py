@@ -1,7 +1,8 @@
 """An independent look at the same files: other code, another parser, no message and no database.
 
 The handler reads the syntax tree (`ast`); here the compiler's symbol tables (`symtable`) say what a file defines. If
-the two agree on every name and line, neither a file nor a definition was lost or made twice on the way through the queue.
+the two agree on every name and line, neither a file nor a definition was lost or made twice on the way through the
+queue.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def walk(roots: Iterable[Path]) -> Walk:
             name = path.relative_to(root).as_posix()
             try:
                 table = symtable.symtable(decode_source(path.read_bytes()), name, "exec")
-            except SyntaxError:
+            except (SyntaxError, UnicodeDecodeError):
                 seen.broken.append(name)
             else:
                 seen.defined[name] = sorted(_defined(table, "", in_class=False))
