@@ -191,8 +191,17 @@ def test_66_pages_of_queues_hold_all_and_none_twice(virtual: Virtual) -> None:
     assert [len(page) for page in pages] == [3, 3, 1]
     assert [url for page in pages for url in page] == urls
     assert "QueueUrls" not in virtual.client.list_queues(QueueNamePrefix="none")
+    with invalid("NextToken"):
+        virtual.client.list_queues(QueueNamePrefix="it-", NextToken="other")
     with invalid("MaxResults"):
         virtual.client.list_queues(MaxResults=1_001)
+
+
+def test_a_queue_of_another_account_does_not_exist(sqs: Sqs) -> None:
+    """A queue of another account does not exist."""
+    name = sqs.queue().rpartition("/")[2]
+    with refused("QueueDoesNotExist", PREFIX + "NonExistentQueue"):
+        sqs.client.get_queue_url(QueueName=name, QueueOwnerAWSAccountId="123456789012")
 
 
 def test_what_is_not_there_says_so(sqs: Sqs) -> None:

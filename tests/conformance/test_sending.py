@@ -176,6 +176,8 @@ def test_53_standard_a_message_group_id_is_given_back_and_blocks_nothing(sqs: Sq
     for bad in ("", "x" * 129, "a b", "ü"):
         with invalid("MessageGroupId"):
             sqs.send(url, "x", MessageGroupId=bad)
+    with invalid("MessageDeduplicationId"):
+        sqs.send(url, "x", MessageDeduplicationId="d")
 
 
 def test_54_a_delayed_message_is_invisible_and_counted(virtual: Virtual) -> None:
