@@ -1,0 +1,1 @@
+"""What hadoken costs, measured on this machine: `make bench`."""
