@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
@@ -196,7 +195,6 @@ def stored(queue: Queue) -> list[Stored]:
 
 
 TestLocalSqs = LocalSqsMachine.TestCase
-TestLocalSqs.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 
 
 def test_40000_messages_leave_the_tables_empty() -> None:

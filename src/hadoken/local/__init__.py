@@ -9,7 +9,7 @@ The map, from the inside out:
 - `parking`: long polls, parked until something can be received.
 - `protocol`, `http`, `server`: AWS JSON 1.0 over HTTP; an unmodified boto3 client talks to it.
 - `child`, `finding`, `provision`: that server as a child of a worker, found again by others, with the queues of an app.
-- `faults`, `translate`, `inprocess`: the same state behind `sqs.api`, with a virtual clock and calls that can be made to fail.
+- `faults`, `translate`, `inprocess`: the same state behind `sqs.api`, with a virtual clock and calls that fail as told.
 
 It holds everything in memory and is never a production broker.
 """

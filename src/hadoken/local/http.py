@@ -59,7 +59,7 @@ class Site(NamedTuple):
     """
 
     call: Callable[..., Parked | None]
-    withdraw: Callable[[Parked], None]
+    withdraw: Callable[[Parked], object]
     get: Callable[[str], bytes | None]
     wall: Callable[[], float]
     connections: set[Connection]
@@ -250,7 +250,9 @@ class Connection(asyncio.Protocol):
         self._write(_head(reply, self._request_id(), self._site.wall(), keep_alive=request.keep_alive) + reply.body)
         if not request.keep_alive:
             self._close()
-        self._run()
+        elif self._ahead and not self._running:
+            # Not from inside the answer: the parking gives answers in the middle of its work.
+            asyncio.get_running_loop().call_soon(self._run)
 
     def _alive(self) -> bool:
         """Whether the other side still holds the connection; asks the kernel, as a close may not have been read yet."""

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from hadoken.local.answers import ReceiveMessage
 from hadoken.local.deadlines import Deadlines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hadoken.local.answers import ReceiveMessage
     from hadoken.local.poll import Poll
     from hadoken.local.queue import Queue
     from hadoken.local.queues import Queues
@@ -78,15 +78,16 @@ class Parking:
         self._watch(poll.queue)
         return parked
 
-    def withdraw(self, parked: Parked) -> None:
-        """Forget a poll; its client is gone. Does nothing if it was answered."""
+    def withdraw(self, parked: Parked) -> bool:
+        """Forget a poll, and say whether it was still parked; does nothing if it was answered."""
         waiting = self._waiting.get(parked.poll.queue)
         if waiting is None or waiting.pop(parked.number, None) is None:
-            return
+            return False
         self._ends.discard(parked)
         if not waiting:
             del self._waiting[parked.poll.queue]
             self._changes.discard(parked.poll.queue)
+        return True
 
     def flush(self) -> None:
         """Give what the last operation made receivable to those who wait for it, longest wait first."""
@@ -106,9 +107,8 @@ class Parking:
             queue.tick(now)
             self._serve(queue)
         for parked in self._ends.due(now):
-            self._ends.set(parked, now)  # `withdraw` finds it again
-            self.withdraw(parked)
-            self._give(parked.poll, parked.poll.take() if parked.alive() else ReceiveMessage(), parked.answer)
+            if self.withdraw(parked) and parked.alive():
+                self._give(parked.poll, parked.poll.take(), parked.answer)
         self.flush()
 
     def next(self) -> float | None:

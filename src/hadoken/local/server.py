@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
@@ -66,14 +67,16 @@ class Server:
         return len(self._parking)
 
     async def listen(self, host: str, port: int) -> None:
-        """Start to listen; port 0 takes a free one.
+        """Start to listen on the first address that `host` stands for; port 0 takes a free one.
 
         Raises:
             OSError: the address is taken or not ours.
         """
         site = Site(self._call, self._parking.withdraw, self._get, self.sqs.clock.wall, self._connections)
+        # Looked up here, once, because a loop that is given a name starts threads to look it up.
+        address = str(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][4][0])
         loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(lambda: Connection(site), host, port)
+        self._listener = await loop.create_server(lambda: Connection(site), address, port)
         self.port = self._listener.sockets[0].getsockname()[1]
         self.sqs.url = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 

@@ -159,6 +159,26 @@ def test_pipelined_requests_are_answered_in_order_even_behind_a_long_poll(server
     assert [answers.next()[0] for _ in range(100)] == [200] * 100
 
 
+def test_a_send_pipelined_behind_a_poll_that_ends_reaches_the_poll_of_another(
+    server: Server, sock: socket.socket
+) -> None:
+    """A send pipelined behind a poll that ends reaches the poll of another, which is answered once."""
+    url = json.dumps(f"{server.url}/000000000000/reentrant").encode()
+    poll = b'{"QueueUrl": %s, "WaitTimeSeconds": 1}' % url
+    sock.sendall(request(b"CreateQueue", b'{"QueueName": "reentrant"}'))
+    mine = Answers(sock)
+    assert mine.next()[0] == 200
+    with socket.create_connection(("127.0.0.1", server.port), timeout=GLOBAL) as other:
+        sock.sendall(request(b"ReceiveMessage", poll) + request(b"SendMessage", poll[:-1] + b', "MessageBody": "x"}'))
+        assert wait_until(lambda: server.get("state")["parked"] == 1)
+        other.sendall(request(b"ReceiveMessage", poll.replace(b" 1}", b" 20}")) + request())
+        assert mine.next() == (200, b"{}")
+        assert mine.next()[0] == 200
+        theirs = Answers(other)
+        assert json.loads(theirs.next()[1])["Messages"][0]["Body"] == "x"
+        assert "QueueUrls" in json.loads(theirs.next()[1])
+
+
 def test_a_client_that_wants_no_second_request_is_served_and_closed(sock: socket.socket) -> None:
     """A client that wants no second request is served and closed."""
     answers = Answers(sock)

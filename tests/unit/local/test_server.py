@@ -4,6 +4,7 @@ import asyncio
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,6 +78,21 @@ def test_closing_ends_connections_and_parked_polls() -> None:
         await running.close()
 
     asyncio.run(asyncio.wait_for(main(), GLOBAL))
+
+
+def test_a_name_is_looked_up_without_a_thread() -> None:
+    """A name is looked up without a thread."""
+
+    async def main() -> None:
+        before = threading.active_count()
+        running = await server.start("localhost")
+        assert threading.active_count() == before
+        assert running.url == f"http://localhost:{running.port}"
+        _, writer = await asyncio.open_connection(*running._listener.sockets[0].getsockname()[:2])
+        writer.close()
+        await running.close()
+
+    asyncio.run(main())
 
 
 def test_a_taken_port_is_an_error() -> None:
