@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hadoken.demo.usage import Threads
 
 _ON_TERMINAL, _ELSEWHERE = 0.2, 2.0  # seconds between two lines
-_BAR: Final = 20
+_BAR: Final = 10
 
 
 class Progress:

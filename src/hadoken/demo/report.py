@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from hadoken.demo.books import Line, shown
 from hadoken.demo.index import VARIABLE
+from hadoken.demo.paint import paint
 
 if TYPE_CHECKING:
     from hadoken.demo.books import Outcome
@@ -35,10 +35,11 @@ def report(outcome: Outcome, requests: Mapping[str, int], memory: Sequence[float
 
 def books(lines: Iterable[Line]) -> str:
     """The books, line by line, with every difference below its line."""
-    told = ["Books"]
+    told = [paint("bold", "Books")]
     for line in lines:
-        told.append(f"  {'FAIL' if line.differences else 'ok  '}  {line.what}")
-        told += [f"        {each}" for each in shown(line)]
+        mark = paint("red", "FAIL") if line.differences else paint("green", "ok  ")
+        told.append(f"  {mark}  {line.what}")
+        told += [f"        {_cut(each, _WIDTH - 8)}" for each in shown(line)]
     return "\n".join(told)
 
 
@@ -52,7 +53,13 @@ def query(database: Path, *, usual: bool) -> str:
     told = "" if usual else f"{VARIABLE}={database} \\\n    "
     sql = "SELECT kind, count(*) FROM definitions GROUP BY kind"
     ask = f"{_python()} -m hadoken.demo.query 'JSON*coder'"
-    return f'Ask the index\n  {told}{ask}\n  sqlite3 {database} \\\n    "{sql}"'
+    return f'{paint("bold", "Ask the index")}\n  {told}{ask}\n  sqlite3 {database} \\\n    "{sql}"'
+
+
+def _cut(text: str, width: int) -> str:
+    """The text, or its beginning where it is longer than `width` (twenty characters at the least)."""
+    width = max(20, width)
+    return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
 def _python() -> str:
@@ -65,13 +72,13 @@ def _index(outcome: Outcome) -> Iterator[str]:
     rows = outcome.rows
     names = {"class": "classes", "method": "methods", "function": "functions"}
     kinds = ", ".join(f"{rows.kinds.get(kind, 0):,} {name}" for kind, name in names.items())
-    yield "Index"
+    yield paint("bold", "Index")
     yield f"  {len(rows.defined):>7,} files in {len(rows.digests)} packages"
     yield f"  {rows.definitions:>7,} definitions: {kinds}"
 
 
 def _messages(outcome: Outcome) -> Iterator[str]:
-    yield "Messages"
+    yield paint("bold", "Messages")
     yield f"  {'queue':<16}" + "".join(f"{name:>{max(len(name), 7) + 2}}" for name in _COLUMNS)
     for queue, counts in outcome.snapshot.counts.items():
         sent = outcome.sent if queue == "files" else outcome.summed
@@ -81,15 +88,15 @@ def _messages(outcome: Outcome) -> Iterator[str]:
 
 
 def _letters(outcome: Outcome) -> Iterator[str]:
-    yield "Dead letters, with their reasons"
+    yield paint("bold", "Dead letters, with their reasons")
     width = max(map(len, outcome.letters), default=0)
     for file, reason in sorted(outcome.letters.items()):
-        yield f"  {file:<{width}}  {textwrap.shorten(reason, max(20, _WIDTH - width - 4), placeholder='...')}"
+        yield f"  {file:<{width}}  {_cut(reason, _WIDTH - width - 4)}"
 
 
 def _requests(outcome: Outcome, requests: Mapping[str, int]) -> Iterator[str]:
     sent = outcome.sent + outcome.summed
-    yield "Requests to SQS, by its own count"
+    yield paint("bold", "Requests to SQS, by its own count")
     yield f"  {'operation':<30}{'requests':>10}{'per message':>14}"
     work = {name: count for name, count in requests.items() if name not in _CONTROL}
     for name, count in sorted(work.items(), key=lambda each: -each[1]):
@@ -99,10 +106,10 @@ def _requests(outcome: Outcome, requests: Mapping[str, int]) -> Iterator[str]:
 
 def _process(outcome: Outcome, memory: Sequence[float], seconds: float) -> Iterator[str]:
     threads = outcome.threads
-    yield "Process"
+    yield paint("bold", "Process")
     yield (
         f"  threads  {threads.start} at start, {threads.peak} at the peak, {threads.last} at the end; "
         f"{threads.before} before and {threads.after} after"
     )
-    yield "  memory   {:.1f} MiB before the worker, {:.1f} MiB at its start, {:.1f} MiB at the end".format(*memory)
+    yield "  memory   {:.1f} MiB before the worker, {:.1f} at its start, {:.1f} at the end".format(*memory)
     yield f"  time     {seconds:.1f} s from the first message sent to the last one confirmed"

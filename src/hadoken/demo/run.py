@@ -19,6 +19,7 @@ from hadoken.clock import Wake
 from hadoken.demo.app import app, files, index, summaries
 from hadoken.demo.books import Line, Outcome, balance, read_letters, read_rows
 from hadoken.demo.index import VARIABLE, default_path
+from hadoken.demo.paint import paint
 from hadoken.demo.plant import RECEIVES, VISIBILITY, Plant, interleaved
 from hadoken.demo.progress import Progress
 from hadoken.demo.report import books, query, report
@@ -38,6 +39,8 @@ BALANCED, UNBALANCED, INTERRUPTED = 0, 1, 130
 CONCURRENCY: Final = 8
 WAIT_TIME: Final = 2  # seconds of a long poll: the demo ends when its last polls do
 PATIENCE: Final = 180.0  # seconds for all of the work; on two slow cores it takes fifteen
+_NO_LIBRARY: Final = {"__pycache__", "site-packages", "dist-packages"}  # folders nobody would look for in it
+_HARD_SPACE: Final = "\N{NO-BREAK SPACE}"  # textwrap does not break there
 SAMPLE: Final = 0.05  # seconds between two counts of the threads
 LOOK: Final = 5  # samples between two looks at the queues
 
@@ -76,7 +79,9 @@ def demo(
         return INTERRUPTED
     print(f"\n{books(lines)}\n\n{query(target, usual=target == default_path())}\n")
     balanced = not any(line.differences for line in lines)
-    print("The books balance." if balanced else "The books do not balance: see FAIL above.")
+    print(
+        paint("green", "The books balance.") if balanced else paint("red", "The books do not balance: see FAIL above.")
+    )
     return BALANCED if balanced else UNBALANCED
 
 
@@ -171,7 +176,9 @@ def _wait(sqs: LocalSQS, threads: Threads, progress: Progress) -> int:
 
 
 def _budget(worker: hadoken.Worker) -> str:
-    return textwrap.fill(" + ".join(f"{role} {count}" for role, count in worker.plan.budget.items()), 66)
+    """The thread budget, wrapped between its members."""
+    members = (f"{role} {count}".replace(" ", _HARD_SPACE) for role, count in worker.plan.budget.items())
+    return textwrap.fill(" + ".join(members), 66).replace(_HARD_SPACE, " ")
 
 
 def _left(sqs: LocalSQS) -> int:
@@ -182,11 +189,11 @@ def _left(sqs: LocalSQS) -> int:
 
 def _introduce(root: Path, plant: Plant, log: Path) -> None:
     print(f"""\
-hadoken {hadoken.__version__} demo: every Python file below is a message, a worker makes an index of them
-  library    {root}, Python {platform.python_version()}
-             without {", ".join(sorted(SKIPPED - {"__pycache__"}))}
-  planted    {plant.words}
-             (the visibility timeout of the queues)
+{paint("bold", f"hadoken {hadoken.__version__} demo")}: each Python file is a message, a worker indexes them
+  library    {root}
+             of Python {platform.python_version()}, without {", ".join(sorted(SKIPPED - _NO_LIBRARY))}
+  planted    {plant.words},
+             the visibility timeout of the queues
   log        {log}""")
 
 
