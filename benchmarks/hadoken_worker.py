@@ -1,4 +1,4 @@
-"""The same work by a worker of hadoken: `python -m benchmarks.hadoken_worker ENDPOINT QUEUE SECONDS`."""
+"""The same work by a worker of hadoken. Arguments: ENDPOINT QUEUE SECONDS."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The consumer that one writes without a framework: one poller, a pool of ten threads, deletes in batches.
-
-`python -m benchmarks.plain_boto3 ENDPOINT QUEUE SECONDS`
-"""
+"""What one writes without a framework: one poller, ten threads, batched deletes. Arguments: ENDPOINT QUEUE SECONDS."""
 
 from __future__ import annotations
 
@@ -14,14 +11,11 @@ import boto3
 
 from benchmarks.probe import Probe
 
-CONCURRENCY = 10
-
 
 def consume(sqs: Any, url: str, pool: ThreadPoolExecutor, probe: Probe) -> None:  # noqa: ANN401 -- boto3 has no types
     """Receive ten, handle them side by side, delete them, again."""
     while True:
-        answer = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1)
-        messages = answer.get("Messages", ())
+        messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1).get("Messages", ())
         for _ in pool.map(lambda _: probe(), messages):
             pass
         if messages:
@@ -34,7 +28,7 @@ def main(endpoint: str, queue: str, seconds: str) -> None:
     probe = Probe(float(seconds))
     sqs = boto3.client("sqs", endpoint_url=endpoint)
     url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
-    with ThreadPoolExecutor(CONCURRENCY) as pool:
+    with ThreadPoolExecutor(10) as pool:
         try:
             consume(sqs, url, pool, probe)
         finally:

@@ -79,7 +79,7 @@ def text(runs: Runs, keeper: KeeperCost, machine: Machine) -> str:
         lines += ["", *_table(workload, programs)]
     lines += [
         "",
-        f"Keeper: {keeper.held:.2f} us of CPU for a message never extended, {keeper.extended:.2f} us with one extension.",
+        f"Keeper: {keeper.held:.2f} us of CPU for a message, {keeper.extended:.2f} us with an extension.",
         "",
     ]
     return "\n".join(lines)

@@ -111,6 +111,7 @@ class Exchange:
         try:
             sock = socket.create_connection((target.host, target.port), timeout=self._connect_timeout)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a long poll is silence, which some routers end
             if target.tls:
                 sock = self._tls.wrap_socket(sock, server_hostname=target.host)
             sock.settimeout(self._read_timeout)
