@@ -39,7 +39,3 @@ class Counters:
     def snapshot(self) -> dict[str, Count]:
         """A copy of all counts, by operation."""
         return {name: msgspec.structs.replace(count) for name, count in sorted(self._counts.items())}
-
-    def reset(self) -> None:
-        """Start again from zero."""
-        self._counts.clear()

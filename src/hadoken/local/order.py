@@ -125,10 +125,6 @@ class FifoOrder:
                     return found
         return found
 
-    def members(self, name: str) -> list[Stored]:
-        """All undeleted messages of one message_group_id in order: for tests; O(n)."""
-        return list(self._members.get(name, {}).values())
-
     def __len__(self) -> int:
         """How many message_group_ids hold messages."""
         return len(self._members)
