@@ -1,0 +1,46 @@
+"""Mutants of I1: messages that leave the table too early."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+
+from hadoken.outcome import Verdict
+from hadoken.pipeline.acknowledger import Batch, End
+from hadoken.pipeline.inflight import Record
+from hadoken.worker.pool import Call, Pool
+from tests.property.mutants.mutant import Mutant
+
+
+def _removed_at_flush(patch: pytest.MonkeyPatch) -> None:
+    turn = Pool.turn
+
+    def mutated(self: Pool, now: float) -> list[Call]:
+        calls = turn(self, now)
+        for call in calls:
+            if isinstance(call, Batch):
+                for record in list(call.records):
+                    self._end(record, End.DELETED, now, record.verdict)
+        return calls
+
+    patch.setattr(Pool, "turn", mutated)
+
+
+def _popped_before_the_batch(patch: pytest.MonkeyPatch) -> None:
+    settle = Pool._settle
+
+    def mutated(self: Pool, record: Record, verdict: Verdict, now: float) -> None:
+        settle(self, record, verdict, now)
+        if record.ticket in self.table.records:
+            self.keeper.forget(record)
+            self.groups.leave(record)
+            self.table.remove(record)
+
+    patch.setattr(Pool, "_settle", mutated)
+
+
+MUTANTS: Final = (
+    Mutant("removed at flush instead of at the answer", _removed_at_flush),
+    Mutant("popped from the queue, not yet in the batch", _popped_before_the_batch),
+)
