@@ -213,7 +213,7 @@ class Index:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             # Used by its own thread only, but closed by `close`, whose thread is another.
-            connection = sqlite3.connect(self.path, _PATIENCE, isolation_level=None, check_same_thread=False)
+            connection = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")  # with WAL safe against crashes of the program
             connection.executescript(_SCHEMA)

@@ -30,7 +30,6 @@ from hadoken.errors import ConfigurationError, SQSUnavailable
 from hadoken.local.child import LocalSQS
 from hadoken.local.finding import look_at
 from hadoken.local.provision import dead_letter_queue_of, provision
-from hadoken.sqs.boto import BotoClient
 
 if TYPE_CHECKING:
     from hadoken.worker.snapshot import Snapshot
@@ -150,15 +149,22 @@ def _work(root: Path, plant: Plant, sqs: LocalSQS, threads: Threads) -> _Done:
     counters = look_at(sqs.url, "counters")
     if counters is None:
         raise SQSUnavailable("the local SQS does not answer any more")
-    client = BotoClient(sqs.connection)
-    try:
-        letters = read_letters(client, dead_letter_queue_of(files.name))
-    finally:
-        client.close()
+    letters = _letters(sqs)
     requests = {name: int(count["requests"]) for name, count in counters.items()}
     entries = int(counters["SendMessageBatch"]["entries"])
     summed = entries - len(bodies) - len(letters)  # a dead letter is a copy that was sent
     return _Done(len(bodies), summed, worker.snapshot(), letters, left, requests, seconds, budget, rss)
+
+
+def _letters(sqs: LocalSQS) -> Mapping[str, str]:
+    """File -> reason, of every message in the dead-letter queue of `files`."""
+    from hadoken.sqs.boto import BotoClient  # noqa: PLC0415 -- loads botocore
+
+    client = BotoClient(sqs.connection)
+    try:
+        return read_letters(client, dead_letter_queue_of(files.name))
+    finally:
+        client.close()
 
 
 def _wait(sqs: LocalSQS, threads: Threads, progress: Progress) -> int:

@@ -10,12 +10,12 @@ from hadoken import limits
 from hadoken.errors import ConfigurationError, SQSError
 from hadoken.sqs.address import url_of
 from hadoken.sqs.api import Fault, fault_of
-from hadoken.sqs.boto import BotoClient
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hadoken.app import App
+    from hadoken.sqs.boto import BotoClient
     from hadoken.sqs.connection import Connection
 
 MAX_RECEIVES: Final = 5  # maxReceiveCount
@@ -53,6 +53,8 @@ def provision(
 
     Thread: any; blocks for up to four requests a queue.
     """
+    from hadoken.sqs.boto import BotoClient  # noqa: PLC0415 -- loads botocore
+
     wanted = {_plain_name(app, name): name for name in app.queues}
     letters = {dead_letter_queue_of(address) for address in wanted}
     client = BotoClient(connection)
