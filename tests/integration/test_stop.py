@@ -280,10 +280,10 @@ def test_parity_53_missing_queues_say_where(bench: Bench, start_worker: StartWor
 
 def test_parity_53_configuration(bench: Bench, start_worker: StartWorker) -> None:
     """An option that does not exist ends the worker with 78 and a line that suggests the right one."""
-    worker = start_worker(bench.url, bench.queue(), run={"concurency": 3})
+    worker = start_worker(bench.url, bench.queue(), run={"concurrent": 3})
     assert worker.wait() == MISCONFIGURED
     (line,) = [line for line in worker.err if line.startswith("hadoken: ")]
-    assert "concurency" in line
+    assert "concurrent" in line
     assert "did you mean concurrency?" in line
     assert not [line for line in worker.err if "Traceback" in line]
 
