@@ -133,8 +133,9 @@ class Keeper:
                 found.lost.append(record)
             elif seconds and not record.extending and not record.changing:
                 wanted.setdefault(record.queue.name, []).append((record, seconds))
-            else:
-                self._enter([record], record.lease_end, record.lease_end)
+            else:  # a change on the wire may fail, and then the lease is needed: look again before it ends
+                at = _next_look(record.lease_end, now) if record.changing else record.lease_end
+                self._enter([record], at, at)
         self._take_asked(now, wanted)
         for pairs in wanted.values():
             found.extensions.extend(self._batches(pairs, now))
@@ -168,8 +169,7 @@ class Keeper:
             self.hold(records, lease_start=batch.sent_at, length=seconds)
         for lease_end, records in again.items():
             self._leave(records)
-            left = lease_end - now
-            at = now + left / 2 if left > SHORTEST else lease_end  # a quarter, then an eighth of the lease
+            at = _next_look(lease_end, now)
             self._enter(records, at, at)
         return lost
 
@@ -248,3 +248,9 @@ class Keeper:
             self._heap = [entry for entry in self._heap if entry.members]
             heapq.heapify(self._heap)
             self._empty = 0
+
+
+def _next_look(lease_end: float, now: float) -> float:
+    """When to try again what failed now: at a quarter of the lease, then at an eighth; in the end when it is over."""
+    left = lease_end - now
+    return now + left / 2 if left > SHORTEST else lease_end
