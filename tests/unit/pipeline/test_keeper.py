@@ -185,9 +185,24 @@ def test_a_change_on_the_wire_is_not_crossed(held: Held) -> None:
     """While the acknowledger's change is on the wire the lease is watched but not extended."""
     (one,) = held.take()
     one.changing = True
+    at = NOW + 15
+    while not (found := held.keeper.due(at)).lost:
+        assert found.extensions == []
+        due = held.keeper.next_due()
+        assert due is not None
+        at = due
+    assert at == one.lease_end
+
+
+def test_a_change_that_failed_leaves_the_lease_to_be_kept(held: Held) -> None:
+    """After the failure of the change that was on the wire the lease is extended in time."""
+    (one,) = held.take()
+    one.changing = True
     assert held.keeper.due(NOW + 15) == Due()
-    assert held.keeper.next_due() == one.lease_end
-    assert held.keeper.due(one.lease_end).lost == [one]
+    one.changing = False
+    due = held.keeper.next_due()
+    assert due == NOW + 15 + 13 / 2
+    assert held.sent(due).records == [one]
 
 
 def test_a_lease_that_is_not_to_be_kept_lapses(held: Held) -> None:
