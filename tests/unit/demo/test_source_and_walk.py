@@ -67,10 +67,10 @@ def test_both_parsers_find_the_same(tmp_path: Path) -> None:
 
 def test_the_encoding_of_a_file_is_its_own(tmp_path: Path) -> None:
     """A file says in which encoding it is written; both parsers listen."""
-    source = "# -*- coding: latin-1 -*-\ndef caf\u00e9(): ...\n".encode("latin-1")
+    source = "# -*- coding: latin-1 -*-\ndef \u00e9t\u00e9(): ...\n".encode("latin-1")
     (tmp_path / "latin.py").write_bytes(source)
-    assert [each.name for each in definitions(source, "latin.py")] == ["caf\u00e9"]
-    assert walk([tmp_path]).defined == {"latin.py": [("function", "caf\u00e9", 2)]}
+    assert [each.name for each in definitions(source, "latin.py")] == ["\u00e9t\u00e9"]
+    assert walk([tmp_path]).defined == {"latin.py": [("function", "\u00e9t\u00e9", 2)]}
 
 
 def test_what_is_no_python_is_broken_for_both(tmp_path: Path) -> None:
