@@ -83,6 +83,15 @@ def test_57_fifo_after_the_move_the_next_is_delivered_and_order_is_kept(virtual:
     ]
 
 
+def test_57_fifo_one_receive_moves_the_head_and_takes_all_that_stands_behind_it(virtual: Virtual) -> None:
+    """On FIFO queues, one receive moves the head and takes all that stands behind it."""
+    url, target = with_dead_letters(virtual, 1, fifo=True)
+    virtual.send(url, "a", "b", "c", "d", MessageGroupId="g")
+    assert virtual.bodies(url, 1, VisibilityTimeout=0) == ["a"]
+    assert virtual.bodies(url, 3) == ["b", "c", "d"]
+    assert virtual.counts(target) == (1, 0, 0)
+
+
 def test_61_retention_ends_visible_delayed_and_in_flight_messages(virtual: Virtual) -> None:
     """Retention ends visible delayed and in flight messages."""
     url = virtual.queue({"MessageRetentionPeriod": "60"})

@@ -151,14 +151,14 @@ class Queue:
         Returns:
             0..limit messages in the queue's order.
         """
-        taken: list[Taken] = []
-        while len(taken) < limit and self.in_flight < self.max_in_flight:
-            candidates = self.order.candidates(min(limit - len(taken), self.max_in_flight - self.in_flight))
-            if not candidates:
-                break
-            taken.extend(self._lease(one, timeout, client) for one in candidates if not self._moved(one))
+        room = min(limit, self.max_in_flight - self.in_flight)
+        candidates = self.order.candidates(room) if room > 0 else []
+        # First what has to go, then the leases: a lease closes its message_group_id for what stands behind it.
+        while any([self._moved(one) for one in candidates]):  # noqa: C419 -- all of them move, not only the first
+            candidates = self.order.candidates(room)
+        taken = [self._lease(one, timeout, client) for one in candidates]
         if not timeout:
-            for message, _ in taken:  # only now, or the loop above would take them again
+            for message, _ in taken:
                 self._uncover(message)
         return taken
 
