@@ -141,6 +141,8 @@ def test_a_request_may_come_byte_by_byte(sock: socket.socket) -> None:
 def test_pipelined_requests_are_answered_in_order_even_behind_a_long_poll(server: Server, sock: socket.socket) -> None:
     """Pipelined requests are answered in order even behind a long poll."""
     name = b"pipelined"
+    nothing = {"requests": 0}
+    before = server.get("counters").get("SendMessage", nothing)["requests"]
     url = json.dumps(f"{server.url}/000000000000/pipelined").encode()
     answers = Answers(sock)
     sock.sendall(
@@ -151,7 +153,8 @@ def test_pipelined_requests_are_answered_in_order_even_behind_a_long_poll(server
     )
     assert json.loads(answers.next()[1]) == {"QueueUrl": json.loads(url)}
     assert wait_until(lambda: server.get("state")["parked"] == 1)
-    assert "SendMessage" not in server.get("counters")
+    assert server.get("state")["queues"]["pipelined"]["visible"] == 0  # the send stands behind the poll
+    assert server.get("counters").get("SendMessage", nothing)["requests"] == before
     with socket.create_connection(("127.0.0.1", server.port), timeout=GLOBAL) as other:
         other.sendall(request(b"SendMessage", b'{"QueueUrl": %s, "MessageBody": "first"}' % url))
         assert json.loads(answers.next()[1])["Messages"][0]["Body"] == "first"
