@@ -25,12 +25,13 @@ REPORT = 5.0
 LONG = {"VisibilityTimeout": 600}  # s; far beyond a test: what is visible again was given back, not lapsed
 
 
-def test_sigterm_in_full_work(bench: Bench, journal: Journal, start_worker: StartWorker) -> None:
+@pytest.mark.parametrize("done", [1, 200])
+def test_sigterm_in_full_work(bench: Bench, journal: Journal, start_worker: StartWorker, done: int) -> None:
     """SIGTERM under load: exit 0, nothing in flight or half done; a second worker does the rest, no message twice."""
     url = bench.queue(LONG)
     ids = bench.send_many(url, [f"spend:{n}" for n in range(400)])
     first = start_worker(bench.url, url, run={"concurrency": 8, "wait_time": 1})
-    journal.wait(100, ENDED)
+    journal.wait(done, ENDED)
     assert first.terminate() == DRAINED
     visible, in_flight, _ = bench.counts(url)
     processed = [line.id for line in journal.lines(ENDED)]
@@ -46,6 +47,24 @@ def test_sigterm_in_full_work(bench: Bench, journal: Journal, start_worker: Star
     assert sorted(line.id for line in journal.lines(ENDED)) == sorted(ids)
     assert not journal.duplicates()
     assert max(bench.receives(url).values()) <= 2, "a stop costs a message at most one receive"
+
+
+def test_sigterm_keeps_message_groups_in_order(bench: Bench, journal: Journal, start_worker: StartWorker) -> None:
+    """Twenty message groups keep their order over three workers that are told to stop; nothing runs twice."""
+    url = bench.queue(LONG, fifo=True)
+    for n in range(10):
+        for group in range(20):
+            bench.send(url, f"spend:{n}", MessageGroupId=f"g{group}")
+    for done in (20, 100, 200):
+        worker = start_worker(bench.url, url, run={"concurrency": 4, "wait_time": 1})
+        journal.wait(done, ENDED)
+        assert worker.terminate() == DRAINED
+        visible, in_flight, _ = bench.counts(url)
+        assert (in_flight, visible + len(journal.lines(ENDED))) == (0, 200)
+    assert journal.bodies_by_group() == {f"g{group}": [f"spend:{n}" for n in range(10)] for group in range(20)}
+    assert not journal.overlaps()
+    assert not journal.half_done()
+    assert max(bench.receives(url).values()) <= 3, "a stop costs a message at most one receive"
 
 
 def test_parity_47_hung_handler(bench: Bench, journal: Journal, start_worker: StartWorker) -> None:
@@ -122,6 +141,29 @@ def test_parity_48_messages_that_arrive_in_a_stop_run(
     assert sorted(bench.deleted(url)) == sorted(processed)
     assert set(processed) <= set(ids)
     assert bench.requests("ReceiveMessage") == 1, "no receive after the signal"
+
+
+@pytest.mark.parametrize("signal_first", [True, False])
+def test_parity_48_messages_that_arrive_with_the_signal(
+    bench: Bench, journal: Journal, start_worker: StartWorker, *, signal_first: bool
+) -> None:
+    """Eight messages sent in the moment of SIGTERM are each processed once or visible after the exit."""
+    url = bench.queue(LONG)
+    for attempt in range(1, 4):
+        receives = bench.requests("ReceiveMessage")
+        worker = start_worker(bench.url, url, run={"concurrency": 2, "wait_time": 2})
+        assert wait_until(lambda: bench.requests("ReceiveMessage") > receives)  # noqa: B023 -- called in this round only
+        if signal_first:
+            worker.send_signal(signal.SIGTERM)
+        bench.send_many(url, [f"ok:{n}" for n in range(8)])
+        if not signal_first:
+            worker.send_signal(signal.SIGTERM)
+        assert worker.wait() == DRAINED
+        visible, in_flight, _ = bench.counts(url)
+        assert in_flight == 0
+        assert len(journal.lines(ENDED)) + visible == 8 * attempt
+        assert not journal.duplicates()
+    assert len(bench.deleted(url)) == len(journal.lines(ENDED))
 
 
 def test_parity_48_messages_that_arrive_in_a_stop_are_given_back(
