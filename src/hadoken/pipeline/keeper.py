@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hadoken import limits
+from hadoken.outcome import Kind
+from hadoken.pipeline.inflight import State
 from hadoken.pipeline.lease import Margin, extension
 from hadoken.sqs.api import ChangeVisibilityBatch, Fault
 
@@ -155,7 +157,10 @@ class Keeper:
             if not isinstance(record.entry, Entry):
                 continue  # finished, or lapsed, while the call was on the wire
             fault = failed.get(position)
-            if fault is Fault.LEASE_LOST:
+            if fault is Fault.LEASE_LOST and _is_being_deleted(record):
+                record.keep = False  # our own delete may have come first; its answer will tell
+                again.setdefault(record.lease_end, []).append(record)
+            elif fault is Fault.LEASE_LOST:
                 record.lost = True
                 self.forget(record)
                 lost.append(record)
@@ -254,3 +259,8 @@ def _next_look(lease_end: float, now: float) -> float:
     """When to try again what failed now: at a quarter of the lease, then at an eighth; in the end when it is over."""
     left = lease_end - now
     return now + left / 2 if left > SHORTEST else lease_end
+
+
+def _is_being_deleted(record: Record) -> bool:
+    verdict = record.verdict
+    return record.state is State.SETTLING and verdict is not None and verdict.kind in (Kind.ACK, Kind.DISCARD)
