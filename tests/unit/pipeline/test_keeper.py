@@ -6,7 +6,8 @@ import weakref
 
 import pytest
 
-from hadoken.pipeline.inflight import Record, Table
+from hadoken.outcome import Kind, Verdict
+from hadoken.pipeline.inflight import Record, State, Table
 from hadoken.pipeline.keeper import SWEEP, Due, Extension, Keeper
 from hadoken.pipeline.lease import Margin
 from hadoken.pipeline.queues import QueueInfo
@@ -159,6 +160,20 @@ def test_sqs_says_the_lease_is_lost(held: Held) -> None:
     assert held.keeper.answered(batch, {1: Fault.LEASE_LOST}, NOW + 16) == [two]
     assert (one.lost, two.lost) == (False, True)
     assert held.keeper.members == 1
+
+
+@pytest.mark.parametrize("kind", [Kind.ACK, Kind.DISCARD, Kind.RETRY, Kind.DEAD_LETTER])
+def test_an_extension_overtaken_by_our_own_delete_is_no_lost_lease(held: Held, kind: Kind) -> None:
+    """SQS refuses to extend what was just deleted; whether it was ours the delete's answer tells, not this one."""
+    (one,) = held.take()
+    batch = held.sent(NOW + 15)
+    held.table.move(one, State.SETTLING)
+    one.verdict = Verdict(kind)
+    deleted = kind in {Kind.ACK, Kind.DISCARD}
+    assert held.keeper.answered(batch, {0: Fault.LEASE_LOST}, NOW + 16) == ([] if deleted else [one])
+    assert one.lost != deleted
+    assert held.keeper.due(NOW + 27.9) == Due()
+    assert held.keeper.due(NOW + 28).lost == ([one] if deleted else [])
 
 
 def test_a_record_finished_on_the_wire_is_passed_over(held: Held) -> None:
