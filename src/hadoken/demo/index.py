@@ -3,7 +3,7 @@
 Rules of this file:
 - Every write is idempotent: SQS may deliver a message twice, and the second time changes nothing.
 - One connection per thread (SQLite's own rule); each write is one transaction that begins IMMEDIATE, so that two
-  threads queue up instead of failing. WAL lets the reports read meanwhile.
+  writers queue up instead of failing. WAL lets the reports read meanwhile.
 """
 
 from __future__ import annotations
@@ -100,6 +100,9 @@ class Index:
         self._path = path
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
+        # Guards the turn to write among our threads, which SQLite grants by sleeping and trying again; never held while
+        # calling out. Writers of other processes wait by SQLite's own means.
+        self._writing = threading.Lock()
 
     @property
     def path(self) -> Path:
@@ -193,13 +196,14 @@ class Index:
     @contextlib.contextmanager
     def _transaction(self) -> Generator[sqlite3.Connection]:
         connection = self._connection()
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield connection
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-        connection.execute("COMMIT")
+        with self._writing:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
 
     def _connection(self) -> sqlite3.Connection:
         """This thread's connection."""
@@ -215,7 +219,9 @@ class Index:
             # Used by its own thread only, but closed by `close`, whose thread is another.
             connection = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")  # with WAL safe against crashes of the program
+            # Safe against crashes of the program; after a power cut the index is made anew. A sync on a busy disk takes
+            # seconds, for which a message would be held.
+            connection.execute("PRAGMA synchronous = OFF")
             connection.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
             raise ConfigurationError(

@@ -129,20 +129,22 @@ class _Done:
 
 
 def _work(root: Path, plant: Plant, sqs: LocalSQS, threads: Threads) -> _Done:
-    """Make the queues, send the files, run the worker in this process until the queues are empty."""
+    """Make the queues, start the worker in this process, send it the files, wait until the queues are empty."""
     provision(app, sqs.connection, visibility_timeout=VISIBILITY, max_receives=RECEIVES)
-    app.connect(sqs.connection)
     run = uuid.uuid4().hex[:8]
     bodies = interleaved(listing(root, run), plant.listing(run))
-    progress = Progress(len(bodies), index, threads)
-    files.send_many(bodies)
     plant.take_away()
-    print(f"  sent       {len(bodies):,} messages, one a file, to queue {files.name} in {progress.seconds:.1f} s")
     worker = hadoken.Worker(app, concurrency=CONCURRENCY, wait_time=WAIT_TIME, connection=sqs.connection)
     budget = sum(worker.plan.budget.values())
-    print(f"  threads    {budget}, a number that will not change:\n{textwrap.indent(_budget(worker), ' ' * 13)}\n")
+    print(f"  threads    {budget}, a number that will not change:\n{textwrap.indent(_budget(worker), ' ' * 13)}")
     with worker:
         rss = rss_mib()
+        progress = Progress(len(bodies), index, threads)
+        threads.sample()
+        # The worker is up before the first message is there, and the client that sends these is made here: it takes a
+        # second of a busy machine, which would be a handler's.
+        files.send_many(bodies)
+        print(f"  sent       {len(bodies):,} messages to queue {files.name}, one a file, in {progress.seconds:.1f} s\n")
         left = _wait(sqs, threads, progress)
         seconds = progress.seconds
     threads.end()
