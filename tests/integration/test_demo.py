@@ -130,7 +130,7 @@ def test_the_example_runs_until_sigterm(start_hadoken: Start, start_process: Sta
         "AWS_EC2_METADATA_DISABLED": "true",
     }
     worker = start_hadoken("run", "examples.library_index:app", "--local", "--wait-time", "2", env=env)
-    worker.wait_for_line("receiving from files, summaries.fifo")
+    worker.wait_for_line("receiving from files, slow-files, summaries.fifo")
     feeder = start_process([sys.executable, "examples/library_index.py", str(folder / "library")], env=env)
     assert feeder.wait() == 0
     assert "30 files of" in feeder.err[-1]

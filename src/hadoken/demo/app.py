@@ -1,6 +1,7 @@
 """The app of the demo: files go in, an index comes out, and each package is summed up in order.
 
     files            one message a file; the handler parses it and writes its definitions
+    slow-files       the same for files whose reading takes longer than the visibility timeout of 4 s
     summaries.fifo   one message for every few files of a package that is complete, ordered by package
 
 `examples/library_index.py` shows how to run it.
@@ -18,9 +19,11 @@ from hadoken.demo.source import SourceFile, definitions
 
 # Files that one summary message speaks of: the top level of the standard library becomes some twenty messages.
 PART_FILES: Final = 10
+VISIBILITY: Final = 4  # seconds, of slow files; short, so that extensions can be watched without waiting long
 
 app = hadoken.App("library-index")
 files = app.queue("files", SourceFile)
+slow_files = app.queue("slow-files", SourceFile)
 summaries = app.queue("summaries.fifo", Part)
 index = Index()
 
@@ -42,9 +45,15 @@ def index_file(file: SourceFile, ctx: hadoken.Context) -> hadoken.DeadLetter | N
             raise
         finish(file, complete=index.refuse(file, "not there"))
         return hadoken.DeadLetter(f"not there, after {ctx.attempt} attempts")
-    Wake().wait(file.pause)
     finish(file, complete=index.add(file, found))
     return None
+
+
+@slow_files.handler(visibility_timeout=VISIBILITY, retry=hadoken.fixed(1), non_retryable=(SyntaxError, ValueError))
+def index_slow_file(file: SourceFile, ctx: hadoken.Context) -> hadoken.DeadLetter | None:
+    """Do the same, slowly: meanwhile the lease would end, were it not extended."""
+    Wake().wait(file.pause)
+    return index_file(file, ctx)
 
 
 def finish(file: SourceFile, *, complete: bool) -> None:

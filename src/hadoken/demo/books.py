@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hadoken.sqs.boto import BotoClient
     from hadoken.worker.snapshot import Snapshot
 
+SUMMARIES: Final = "summaries.fifo"
 _SHOWN: Final = 5  # differences of one line that are named; the rest is counted
 
 
@@ -68,20 +69,18 @@ class Outcome:
     """All that the books compare.
 
     Attributes:
-        sent: messages sent to `files`.
-        summed: messages sent to `summaries.fifo`, by the count of SQS.
+        sent: queue -> messages sent to it; to `summaries.fifo` by the count of SQS.
         snapshot: of the worker after its end.
         rows: of the database.
-        letters: file -> reason, from the dead-letter queue of `files`.
+        letters: file -> reason, from the dead-letter queues.
         walk: the independent look.
         expected: of what was planted.
-        left: messages left in the two queues.
+        left: messages left in the queues.
         threads: as sampled.
         budget: the worker's thread budget.
     """
 
-    sent: int
-    summed: int
+    sent: Mapping[str, int]
     snapshot: Snapshot
     rows: Rows
     letters: Mapping[str, str]
@@ -112,7 +111,7 @@ def read_rows(database: Path) -> Rows:
 
 
 def read_letters(client: BotoClient, queue: str) -> dict[str, str]:
-    """Receive everything from a dead-letter queue of `files`, and leave it there: file -> reason."""
+    """Receive everything from a dead-letter queue of files, and leave it there: file -> reason."""
     url = client.queue_url(queue)
     letters: dict[str, str] = {}
     while received := client.receive(Receive(url, max_messages=10, wait_time=0, visibility_timeout=60)).messages:
@@ -142,9 +141,9 @@ def _files(outcome: Outcome) -> Iterator[Line]:
             *(f"definitions of a file that is not indexed: {file}" for file in sorted(rows.strays)),
         ],
     )
-    total = len(rows.defined) + len(letters)
-    yield Line(f"{outcome.sent} messages sent = {len(rows.defined)} rows + {len(letters)} dead letters",
-               [] if outcome.sent == total else [f"{outcome.sent} sent, {total} found again"])  # fmt: skip
+    total, sent = len(rows.defined) + len(letters), sum(outcome.sent.values()) - outcome.sent[SUMMARIES]
+    yield Line(f"{sent} messages sent = {len(rows.defined)} rows + {len(letters)} dead letters",
+               [] if sent == total else [f"{sent} sent, {total} found again"])  # fmt: skip
     reasons, more = outcome.reasons, len(outcome.reasons) - len(expected.reasons)
     yield Line(
         f"{len(letters)} dead letters = {len(expected.reasons)} planted"
@@ -156,9 +155,9 @@ def _files(outcome: Outcome) -> Iterator[Line]:
             *(f"{file}: {why}" for file, why in letters.items() if not why.startswith(reasons.get(file, ""))),
         ],
     )
-    summed = outcome.snapshot.counts["summaries.fifo"]["acked"]
-    yield Line(f"{outcome.summed} summaries sent = {summed} processed",
-               [] if outcome.summed == summed else [f"{outcome.summed} sent, {summed} processed"])  # fmt: skip
+    summed, done = outcome.sent[SUMMARIES], outcome.snapshot.counts[SUMMARIES]["acked"]
+    yield Line(f"{summed} summaries sent = {done} processed",
+               [] if summed == done else [f"{summed} sent, {done} processed"])  # fmt: skip
     digests = walk.digests()
     wrong = [name for name in digests.keys() | rows.digests.keys() if digests.get(name) != rows.digests.get(name)]
     yield Line(f"{len(rows.digests)} packages summed up, each in the order of its files", sorted(wrong))

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from hadoken.demo.app import VISIBILITY
 from hadoken.demo.source import SourceFile, listing
 
 PACKAGE: Final = "planted"
-VISIBILITY: Final = 4  # seconds, of the demo's queues: short, so that a slow handler need not be watched for long
 RECEIVES: Final = 3  # maxReceiveCount of the demo's queues
 PAUSE: Final = 6.0  # seconds; beyond the visibility timeout, so that only an extended lease keeps the message ours
 

@@ -81,8 +81,7 @@ def _messages(outcome: Outcome) -> Iterator[str]:
     yield paint("bold", "Messages")
     yield f"  {'queue':<16}" + "".join(f"{name:>{max(len(name), 7) + 2}}" for name in _COLUMNS)
     for queue, counts in outcome.snapshot.counts.items():
-        sent = outcome.sent if queue == "files" else outcome.summed
-        numbers = (sent, counts["acked"], counts["retried"], counts["extended"], counts["dead_lettered"])
+        numbers = (outcome.sent[queue], counts["acked"], counts["retried"], counts["extended"], counts["dead_lettered"])
         cells = zip(_COLUMNS, numbers, strict=True)
         yield f"  {queue:<16}" + "".join(f"{number:>{max(len(name), 7) + 2},}" for name, number in cells)
 
@@ -95,7 +94,7 @@ def _letters(outcome: Outcome) -> Iterator[str]:
 
 
 def _requests(outcome: Outcome, requests: Mapping[str, int]) -> Iterator[str]:
-    sent = outcome.sent + outcome.summed
+    sent = sum(outcome.sent.values())
     yield paint("bold", "Requests to SQS, by its own count")
     yield f"  {'operation':<30}{'requests':>10}{'per message':>14}"
     work = {name: count for name, count in requests.items() if name not in _CONTROL}

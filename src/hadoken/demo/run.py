@@ -9,21 +9,21 @@ import shutil
 import tempfile
 import textwrap
 import uuid
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import hadoken
 from hadoken.clock import Wake
-from hadoken.demo.app import app, files, index, summaries
+from hadoken.demo.app import app, files, index, slow_files, summaries
 from hadoken.demo.books import Line, Outcome, balance, read_letters, read_rows
 from hadoken.demo.index import VARIABLE, default_path
 from hadoken.demo.paint import paint
-from hadoken.demo.plant import RECEIVES, VISIBILITY, Plant, interleaved
+from hadoken.demo.plant import RECEIVES, Plant, interleaved
 from hadoken.demo.progress import Progress
 from hadoken.demo.report import books, query, report
-from hadoken.demo.source import SKIPPED, listing, standard_library
+from hadoken.demo.source import SKIPPED, SourceFile, listing, standard_library
 from hadoken.demo.usage import Threads, rss_mib
 from hadoken.demo.walk import walk
 from hadoken.errors import ConfigurationError, SQSUnavailable
@@ -99,7 +99,6 @@ def _books(root: Path, plant: Plant, database: Path, meddle: Callable[[Path], No
         meddle(database)
     outcome = Outcome(
         sent=done.sent,
-        summed=done.summed,
         snapshot=done.snapshot,
         rows=read_rows(database),
         letters=done.letters,
@@ -117,8 +116,7 @@ def _books(root: Path, plant: Plant, database: Path, meddle: Callable[[Path], No
 class _Done:
     """What is known when the worker has ended and the local SQS is still there."""
 
-    sent: int
-    summed: int
+    sent: Mapping[str, int]
     snapshot: Snapshot
     letters: Mapping[str, str]
     left: int
@@ -130,7 +128,7 @@ class _Done:
 
 def _work(root: Path, plant: Plant, sqs: LocalSQS, threads: Threads) -> _Done:
     """Make the queues, start the worker in this process, send it the files, wait until the queues are empty."""
-    provision(app, sqs.connection, visibility_timeout=VISIBILITY, max_receives=RECEIVES)
+    provision(app, sqs.connection, max_receives=RECEIVES)
     run = uuid.uuid4().hex[:8]
     bodies = interleaved(listing(root, run), plant.listing(run))
     plant.take_away()
@@ -143,8 +141,8 @@ def _work(root: Path, plant: Plant, sqs: LocalSQS, threads: Threads) -> _Done:
         threads.sample()
         # The worker is up before the first message is there, and the client that sends these is made here: it takes a
         # second of a busy machine, which would be a handler's.
-        files.send_many(bodies)
-        print(f"  sent       {len(bodies):,} messages to queue {files.name}, one a file, in {progress.seconds:.1f} s\n")
+        sent = _send(bodies)
+        print(f"  sent       {len(bodies):,} messages, one a file, in {progress.seconds:.1f} s\n")
         left = _wait(sqs, threads, progress)
         seconds = progress.seconds
     threads.end()
@@ -154,17 +152,24 @@ def _work(root: Path, plant: Plant, sqs: LocalSQS, threads: Threads) -> _Done:
     letters = _letters(sqs)
     requests = {name: int(count["requests"]) for name, count in counters.items()}
     entries = int(counters["SendMessageBatch"]["entries"])
-    summed = entries - len(bodies) - len(letters)  # a dead letter is a copy that was sent
-    return _Done(len(bodies), summed, worker.snapshot(), letters, left, requests, seconds, budget, rss)
+    sent[summaries.name] = entries - len(bodies) - len(letters)  # a dead letter is a copy that was sent
+    return _Done(sent, worker.snapshot(), letters, left, requests, seconds, budget, rss)
+
+
+def _send(bodies: Sequence[SourceFile]) -> dict[str, int]:
+    """Send one message for each file, slow ones first and to a queue of their own; queue -> how many were sent."""
+    slow, usual = ([body for body in bodies if bool(body.pause) is wanted] for wanted in (True, False))
+    return {queue.name: len(queue.send_many(some)) for queue, some in ((slow_files, slow), (files, usual))}
 
 
 def _letters(sqs: LocalSQS) -> Mapping[str, str]:
-    """File -> reason, of every message in the dead-letter queue of `files`."""
+    """File -> reason, of every message in the dead-letter queues of the two queues of files."""
     from hadoken.sqs.boto import BotoClient  # noqa: PLC0415 -- loads botocore
 
     client = BotoClient(sqs.connection)
     try:
-        return read_letters(client, dead_letter_queue_of(files.name))
+        found = [read_letters(client, dead_letter_queue_of(queue.name)) for queue in (files, slow_files)]
+        return found[0] | found[1]
     finally:
         client.close()
 
@@ -192,7 +197,7 @@ def _budget(worker: hadoken.Worker) -> str:
 def _left(sqs: LocalSQS) -> int:
     """Messages in the app's queues: visible, in flight or delayed; one look at all of them."""
     queues = (look_at(sqs.url, "state") or {"queues": {}})["queues"]
-    return sum(sum(queues[queue.name].values()) for queue in (files, summaries))
+    return sum(sum(queues[queue.name].values()) for queue in (files, slow_files, summaries))
 
 
 def _introduce(root: Path, plant: Plant, log: Path) -> None:
@@ -201,7 +206,7 @@ def _introduce(root: Path, plant: Plant, log: Path) -> None:
   library    {root}
              of Python {platform.python_version()}, without {", ".join(sorted(SKIPPED - _NO_LIBRARY))}
   planted    {plant.words},
-             the visibility timeout of the queues
+             which is the visibility timeout of their queue
   log        {log}""")
 
 

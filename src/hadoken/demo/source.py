@@ -23,7 +23,7 @@ TOP: Final = "top-level"  # the package of modules that are in none
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """The body of a message of `files`: one file to be indexed.
+    """The body of a message of `files` or `slow-files`: one file to be indexed.
 
     Attributes:
         run: which listing it is of; a package is complete when all its files of one run are done.
@@ -31,7 +31,7 @@ class SourceFile:
         file: path within it, with slashes.
         package: dotted name of its folder.
         package_files: how many files the listing has of that package.
-        pause: seconds that its handling takes longer, as a slow disk would make it; for planted files.
+        pause: seconds that its handling takes longer, as a slow disk would make it; for `slow-files`.
     """
 
     run: str

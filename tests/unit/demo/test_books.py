@@ -50,8 +50,7 @@ def outcome() -> Outcome:
     seen = Walk(defined=dict(defined), broken=["prose.py"])
     rows = Rows(dict(defined), frozenset({"prose.py"}), frozenset(), seen.digests(), {"class": 1})
     return Outcome(
-        sent=3,
-        summed=1,
+        sent={"files": 2, "slow-files": 1, "summaries.fifo": 1},
         snapshot=snapshot(),
         rows=rows,
         letters={"prose.py": "SyntaxError: x"},
@@ -95,8 +94,8 @@ def change_rows(**fields: Any) -> Callable[[Outcome], Outcome]:
         (change_rows(refused=frozenset()), ["dead letters"]),
         (change(letters={}), ["messages sent", "dead letters"]),
         (change(letters={"prose.py": "(no reason: moved by SQS itself)"}), ["dead letters"]),
-        (change(sent=4), ["messages sent"]),
-        (change(summed=2), ["summaries sent"]),
+        (change(sent={"files": 4, "summaries.fifo": 1}), ["messages sent"]),
+        (change(sent={"files": 3, "summaries.fifo": 2}), ["summaries sent"]),
         (change(snapshot=snapshot(retried=3)), ["retried"]),
         (change(snapshot=snapshot(extended=0)), ["extended"]),
         (change(snapshot=snapshot(dead_lettered=2)), ["dead-lettered"]),
@@ -123,7 +122,9 @@ def test_a_file_that_is_no_python_may_be_anybodys() -> None:
                                        "1 dead-lettered = 2 planted"]  # fmt: skip
     letters = {**whole.letters, "own.py": "SyntaxError: y"}
     rows = replace(whole.rows, refused=frozenset(letters))
-    told = replace(whole, sent=4, letters=letters, rows=rows, snapshot=snapshot(dead_lettered=2))
+    told = replace(
+        whole, sent={"files": 4, "summaries.fifo": 1}, letters=letters, rows=rows, snapshot=snapshot(dead_lettered=2)
+    )
     assert failing(balance(told)) == []
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-from hadoken.demo.plant import PAUSE, RECEIVES, VISIBILITY, Plant, interleaved
+from hadoken.demo.app import VISIBILITY
+from hadoken.demo.plant import PAUSE, RECEIVES, Plant, interleaved
 from hadoken.demo.source import SourceFile
 from hadoken.demo.walk import walk
 
