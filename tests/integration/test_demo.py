@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -104,15 +105,19 @@ def test_books_that_do_not_balance_exit_1_and_name_the_difference(start_process:
 
 
 @pytest.mark.timeout(90)
-def test_an_interrupted_demo_drains_and_leaves_nothing(start_hadoken: Start, folder: Path) -> None:
-    """Ctrl-C in the middle: exit 130, no index, no temporary folder, no process."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_demo_drains_and_leaves_nothing(
+    start_hadoken: Start, folder: Path, number: signal.Signals
+) -> None:
+    """Ctrl-C or SIGTERM in the middle: exit 130, no index, no temporary folder, no process."""
     temporary = folder / "tmp"
     temporary.mkdir()
     words = ("demo", "--library", "library", "--database", "index.sqlite3")
     demo = start_hadoken(*words, env={"TMPDIR": str(temporary)}, cwd=folder)
     demo.wait_for_line("a number that will not change")
     (sqs,) = demo.children()
-    assert demo.interrupt(DEMO) == 130
+    demo.send_signal(number)
+    assert demo.wait(DEMO) == 130
     assert "interrupted" in demo.out[-1]
     assert not (folder / "index.sqlite3").exists()
     assert list(temporary.iterdir()) == []

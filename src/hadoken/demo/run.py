@@ -6,6 +6,7 @@ import contextlib
 import logging
 import platform
 import shutil
+import signal
 import tempfile
 import textwrap
 import uuid
@@ -67,7 +68,7 @@ def demo(
     log = target.with_suffix(".log")
     _make_folder(target)
     try:
-        with tempfile.TemporaryDirectory(prefix="hadoken-demo-") as folder, _log_to(log):
+        with tempfile.TemporaryDirectory(prefix="hadoken-demo-") as folder, _log_to(log), _terminable():
             place = Path(folder)
             plant = Plant(place / "plant")
             _introduce(root, plant, log)
@@ -217,6 +218,16 @@ def _make_folder(database: Path) -> None:
         raise ConfigurationError(
             f"the index cannot be kept in {database}: {error}", hint=f"name another file by --database or {VARIABLE}"
         ) from error
+
+
+@contextlib.contextmanager
+def _terminable() -> Generator[None]:
+    """Let SIGTERM end the demo as Ctrl-C does: with a drain, and without a temporary folder left behind."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager
