@@ -20,6 +20,7 @@ from typing import Protocol
 
 import msgspec
 
+from hadoken import failure
 from hadoken.clock import SYSTEM, Clock
 from hadoken.message import Context
 from hadoken.outcome import Kind, Verdict
@@ -212,10 +213,12 @@ class Executor:
         slot.in_hand = InHand(slot.number, ticket, handed.queue, handed.message.message_id, handler.name, started)
         try:
             verdict = handler.run(handed.message, ctx, self._clock)
-        except BaseException as error:
-            # `run` promises not to raise; if it does, the message goes the way of any failure and the thread lives.
-            log.exception("handler %s: could not be run", handler.name)
-            verdict = Verdict(Kind.RETRY, after=5.0, reason=f"{type(error).__name__}: {error}"[:1024], failed=True)
+        except BaseException as error:  # noqa: BLE001 -- the thread must live, whatever user code has raised
+            # `run` promises not to raise; if it does, the message goes the way of any failure. It is logged as text: a
+            # record that kept the exception would keep the message with it (I8).
+            verdict = Verdict(Kind.RETRY, after=5.0, reason=failure.reason_of(error), failed=True)
+            log.error("handler %s: could not be run\n%s", handler.name, failure.describe(error))  # noqa: TRY400 -- as said
+            failure.forget(error)
         finally:
             slot.in_hand = None
             slot.ctx = None

@@ -400,10 +400,7 @@ class Pool:
         """Finish what runs, start what has a free thread, give the rest back; the next turns do it."""
         self.quiet()
         self.draining = True
-        for ticket in self.executor.take_back():
-            record = self.table.records.get(ticket)
-            if record is not None and record.state is State.ACTIVE:
-                self.table.move(record, State.WAITING)
+        self._take_back()
 
     def abandon(self, now: float) -> list[InHand]:
         """Give up what still runs: tell the handlers, release their messages (FIFO: leave the lease), say what it was.
@@ -412,6 +409,7 @@ class Pool:
             What the threads have in hand, one for each message given up; may be empty.
         """
         self.abandoned = True
+        self._take_back()
         left = [in_hand for in_hand in self.executor.in_hand() if in_hand.ticket in self.table.records]
         for record in [r for r in self.table.records.values() if r.state is State.ACTIVE]:
             self.executor.tell(record.ticket, cancelled=True)
@@ -425,6 +423,13 @@ class Pool:
                 self.groups.leave(record)
                 self.table.remove(record)
         return left
+
+    def _take_back(self) -> None:
+        """Let wait again what was handed over and no thread has taken."""
+        for ticket in self.executor.take_back():
+            record = self.table.records.get(ticket)
+            if record is not None and record.state is State.ACTIVE:
+                self.table.move(record, State.WAITING)
 
     def _drain(self, now: float) -> None:
         """Start what waits while threads are idle; give back the rest of a queue once it has no open receive.
