@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 @click.command("run", short_help="Run the worker of an app until SIGTERM or Ctrl-C.")
 @click.argument("target", metavar="MODULE:APP")
 @click.option("--local", is_flag=True, help="Start a local SQS, create the app's queues there; no AWS account needed.")
-@click.option("--concurrency", type=int, metavar="N", help="Handler threads of the default pool.  [default: the app's]")
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 1_000),
+    metavar="N",
+    help="Handler threads of the default pool.  [default: the app's]",
+)
 @click.option("--queues", metavar="A,B", help="Serve only these queues.  [default: all with a handler]")
 @click.option(
     "--drain-timeout",
@@ -28,7 +33,14 @@ if TYPE_CHECKING:
     show_default=True,
     help="Time from the signal within which running handlers may finish.",
 )
-@click.option("--wait-time", type=int, default=20, show_default=True, metavar="0..20", help="Seconds of a long poll.")
+@click.option(
+    "--wait-time",
+    type=click.IntRange(0, 20),
+    default=20,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a long poll waits.",
+)
 @click.option("--region", help="AWS region.  [default: the usual AWS settings]")
 @click.option("--endpoint-url", metavar="URL", help="Where SQS is, when it is not AWS's own address.")
 @click.option("-v", "--verbose", is_flag=True, help="Log what the engine does.")
