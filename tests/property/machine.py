@@ -59,7 +59,10 @@ class Machine(RuleBasedStateMachine):
         self.world.weather = data.draw(st.sampled_from(self.weathers))
         self.world.on_turn.append(self.sent)
         self.prepare()
+        for name in self.world.names:
+            self.world.send(name, data.draw(st.integers(0, 12)))
         self.world.turn()
+        self.world.advance(0.5)
 
     @rule(data=st.data(), count=st.integers(1, 15), group=st.sampled_from("ab"))
     def send(self, data: st.DataObject, count: int, group: str) -> None:
@@ -78,12 +81,12 @@ class Machine(RuleBasedStateMachine):
         self.world.take()
         self.world.finish(nth, self.allowed(verdict))
 
-    @rule(count=st.integers(2, 25))
-    def finish_many(self, count: int) -> None:
-        """Several handlers end well, one after the other."""
+    @rule(count=st.integers(2, 25), verdict=VERDICTS)
+    def finish_many(self, count: int, verdict: Verdict) -> None:
+        """Several handlers end alike, one after the other."""
         for _ in range(count):
             self.world.take()
-            self.world.finish(0, Verdict(Kind.ACK))
+            self.world.finish(0, self.allowed(verdict))
 
     @rule(seconds=st.sampled_from((0.05, 0.3, 2, 7, 20, 50)))
     def advance(self, seconds: float) -> None:
@@ -104,10 +107,11 @@ class Machine(RuleBasedStateMachine):
             self.world.turn()
 
     @precondition(lambda self: self.may_drain())
-    @rule()
-    def drain(self) -> None:
-        """A stop begins."""
-        self.world.drain()
+    @rule(really=st.sampled_from((False, False, False, True)))
+    def drain(self, really: bool) -> None:
+        """A stop begins, not too often: most schedules are of a worker that works."""
+        if really:
+            self.world.drain()
 
     @precondition(lambda self: self.world.pool.draining and self.may_abandon())
     @rule()
@@ -202,7 +206,7 @@ def falsified(machine: type[Machine], mutant: Mutant) -> None:
     with pytest.MonkeyPatch.context() as patch:
         mutant.plant(patch)
         with pytest.raises((AssertionError, KeyError)):
-            run(machine, examples=300, shrink=False)
+            run(machine, examples=2_000, shrink=False)
 
 
 DEFAULT_EXAMPLES = 100  # hypothesis's own: what the profile of a normal run leaves as it is

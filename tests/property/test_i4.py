@@ -17,10 +17,12 @@ from hadoken.worker.pool import Call
 from tests.property import machine
 from tests.property.mutants import i4
 from tests.property.mutants.mutant import Mutant
-from tests.property.world import CALM, STILL, Weather
+from tests.property.world import CALM, STILL, STORM, Weather
 
-# Entries and calls fail, but no extension more than twice in a row, and deletes fail for long: leases outlive that.
-ROUGH = Weather(before=0.1, after=0.1, entries=0.6, slow=0.4, streak=2)
+# Calls and entries fail, deletes for long, but no extension twice in a row: leases outlive that. A visibility change
+# that fails when the lease is nearly over has no time left for another try, so these go through. No answer is lost: of a
+# delete whose answers were all lost nobody can say that it was in time.
+ROUGH = Weather(before=0.2, entries=0.6, slow=0.4, changes=False, streak=1)
 
 
 class Kept(machine.Machine):
@@ -39,7 +41,8 @@ class Kept(machine.Machine):
         held = {record.handle: record for record in self.world.pool.table.records.values()}
         for event in self.world.events():
             if event.what is What.EXPIRED:
-                handles = [h for h, record in held.items() if record.message.message_id == event.id]
+                receive = (event.id, event.count)
+                handles = [h for h, r in held.items() if (r.message.message_id, r.message.receive_count) == receive]
                 assert all(handle in self.world.model.changed for handle in handles), "a lease expired while held"
 
     def may_abandon(self) -> bool:
@@ -50,14 +53,11 @@ class Kept(machine.Machine):
 class Broken(machine.Machine):
     """SQS answers when it likes."""
 
+    weathers: ClassVar = (STORM,)
     options: ClassVar = {
         "concurrency": st.integers(1, 8),
         "visibility": st.sampled_from((1, 8, 30, 43_200)),
     }
-
-    def prepare(self) -> None:
-        """Start with no lost lease."""
-        self.lost: dict[str, Record] = {}
 
     def sent(self, calls: list[Call]) -> None:
         """No visibility change goes out with a lost handle, and none asks for more than 12 h in all."""
@@ -69,18 +69,17 @@ class Broken(machine.Machine):
 
     def _look_at(self, records: list[Record], seconds: list[int]) -> None:
         for record, asked in zip(records, seconds, strict=True):
-            assert record.handle not in self.lost, f"a visibility change for {record}, whose lease is lost"
+            assert not record.lost, f"a visibility change for {record}, whose lease is lost"
             assert 0 <= asked <= limits.VISIBILITY_TOTAL - (self.world.now - record.received_at)
 
     def check(self) -> None:
         """No lease is thought to be held beyond its end in SQS; whoever runs a lost one knows it."""
         world = self.world
-        expired = {event.id for event in world.events() if event.what is What.EXPIRED}
+        expired = {(event.id, event.count) for event in world.events() if event.what is What.EXPIRED}
         for record in world.pool.table.records.values():
-            if record.lost:
-                self.lost[record.handle] = record
-            elif record.handle not in world.model.changed:
-                assert record.message.message_id not in expired, f"{record} expired unseen"
+            if not record.lost and record.handle not in world.model.changed:
+                receive = (record.message.message_id, record.message.receive_count)
+                assert receive not in expired, f"{record} expired unseen"
         for slot in world.hands.busy:
             assert slot.in_hand is not None
             running = world.pool.table.records.get(slot.in_hand.ticket)
@@ -90,7 +89,7 @@ class Broken(machine.Machine):
 
     def allowed(self, verdict: Verdict) -> Verdict:
         """Now and then a handler wants all of the 12 hours."""
-        whole = verdict.kind is Kind.RETRY and verdict.after == 400
+        whole = verdict.kind is Kind.RETRY and verdict.after >= 5
         return Verdict(Kind.RETRY, after=limits.VISIBILITY_TOTAL, failed=True) if whole else verdict
 
 

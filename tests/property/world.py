@@ -44,6 +44,7 @@ class Weather:
         after: chance that it is applied and its answer lost.
         entries: chance that an entry of a batch fails by itself.
         slow: longest time of a call, seconds, half of it on the way there.
+        changes: whether visibility changes of the acknowledger may fail, too.
         streak: how often in a row the extension of one message may fail.
     """
 
@@ -51,6 +52,7 @@ class Weather:
     after: float = 0.0
     entries: float = 0.0
     slow: float = 0.2
+    changes: bool = True
     streak: int = 1_000
 
 
@@ -137,9 +139,7 @@ class World:
 
     def _boot(self) -> None:
         handlers = {info.name: Unrun(info.name) for info in self.infos}
-        self.executor = Executor(
-            handlers, self._concurrency, wake=self._wake, ask_extend=self._asked, clock=self.clock
-        )
+        self.executor = Executor(handlers, self._concurrency, wake=self._wake, ask_extend=self._asked, clock=self.clock)
         self.pool = Pool("default", self.infos, self.executor)
         self.pool.acknowledger._random = random.Random(self.random.random())
         for poller in self.pool.pollers:
@@ -303,12 +303,16 @@ class World:
         weather, draw = self.weather, self.random
         there = draw.uniform(0, weather.slow / 2)
         back = draw.uniform(0, weather.slow / 2)
+        if isinstance(call, Poll):
+            back = min(back, 0.1)  # a lease is reckoned from the answer, so one that is late by more is late for us too
         if isinstance(call, Poll) and not self._visible(call):
             there += draw.choice((0.05, 1.0, float(call.request.wait_time)))
         applies = self.now + there
         chance = draw.random()
         before = chance < weather.before
         after = not before and chance < weather.before + weather.after
+        if _is_change(call) and not weather.changes:
+            before = after = False
         if isinstance(call, Extension) and (before or after):
             tickets = [record.ticket for record in call.records]
             if any(self.model.streaks[ticket] >= weather.streak for ticket in tickets):
@@ -363,7 +367,7 @@ class World:
         return api.SentBatch(sent, mixed) if isinstance(request, api.SendBatch) else api.BatchAnswer(mixed)
 
     def _entry_fails(self, call: Batch | Extension, at: int) -> bool:
-        if self.random.random() >= self.weather.entries:
+        if self.random.random() >= self.weather.entries or (_is_change(call) and not self.weather.changes):
             return False
         ticket = call.records[at].ticket
         if isinstance(call, Extension):
@@ -410,6 +414,10 @@ class World:
 
     def _asked(self, ticket: int, seconds: float) -> None:
         self.pool.extend(ticket, seconds)
+
+
+def _is_change(call: Call) -> bool:
+    return isinstance(call, Batch) and call.operation is Operation.CHANGE
 
 
 Sent = TypeVar("Sent", api.DeleteBatch, api.ChangeVisibilityBatch, api.SendBatch)

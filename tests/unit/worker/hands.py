@@ -40,6 +40,11 @@ class Hands:
         """Slots with a message in hand."""
         return [slot for slot in self.executor.slots if slot.in_hand is not None]
 
+    @property
+    def waiting(self) -> int:
+        """Messages that no thread has taken yet."""
+        return self.executor._handed.qsize()
+
     def take(self) -> Slot | None:
         """Let one idle thread take the next message, as `Executor._handle` begins; None if none is idle or waits."""
         executor = self.executor

@@ -205,6 +205,20 @@ def test_the_deadline_lets_fifo_leases_lapse_and_starts_nothing(fifo: Bench) -> 
     fifo.check_empty()
 
 
+def test_what_no_thread_has_taken_at_the_deadline_is_given_back(bench: Bench) -> None:
+    """It is taken back from the threads, so that none starts it after its release."""
+    drain(bench)
+    bench.receive(message("m1"))
+    assert bench.pool.table.active == 1
+    assert bench.pool.abandon(bench.now) == []
+    bench.turn()
+    assert bench.hands.take() is None
+    assert bench.batches()[0].request.entries == [("m1#1", 0)]
+    bench.answer_all()
+    bench.check_empty()
+    assert bench.pool.counts["orders"].unstarted == 1
+
+
 def test_a_held_head_is_not_started_after_the_deadline(fifo: Bench) -> None:
     """Its time comes in the very turn after the deadline, with a poll still open: it is given back."""
     fifo.receive(message("a1", group="a"))
