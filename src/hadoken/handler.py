@@ -19,10 +19,12 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, Concatenate, Final, Generic, NamedTuple, ParamSpec, TypeVar
 
+import msgspec
+
 from hadoken import failure, retry, signature
 from hadoken.clock import SYSTEM, Clock
 from hadoken.codec import Bodies, type_name
-from hadoken.errors import InvalidHandler
+from hadoken.errors import DecodeError, InvalidHandler
 from hadoken.events import ErrorHooks, name_of
 from hadoken.message import Context, Message
 from hadoken.options import HandlerOptions
@@ -253,8 +255,13 @@ class Handler(Generic[B, P, R]):
             took,
             _WORDS[verdict.kind].format(verdict.after),
             f": {verdict.reason}" if verdict.reason else "",
-            "" if asked else f"\n{failure.describe(error)}",
+            "" if asked or _is_bad_body(error) else f"\n{failure.describe(error)}",
         )
+
+
+def _is_bad_body(error: BaseException) -> bool:
+    """Whether a body did not decode by our own codec: its reason says all, and every frame is ours."""
+    return isinstance(error, DecodeError) and isinstance(error.__cause__, msgspec.DecodeError)
 
 
 def plain_attributes(attributes: Mapping[str, Attribute]) -> dict[str, str | bytes]:

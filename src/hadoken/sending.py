@@ -43,7 +43,7 @@ class _Route:
     """What belongs to one door: clients by process id, queue URLs by address. Replaced whole by `connect`."""
 
     def __init__(self, door: Door) -> None:
-        self._door = door
+        self.door = door
         self._clients: dict[int, BlockingSQS] = {}
         self._urls: dict[str, str] = {}
 
@@ -53,7 +53,7 @@ class _Route:
         Two threads may make a client each at the first send; `setdefault` keeps a single one, without a lock.
         """
         pid, urls = os.getpid(), self._urls
-        client = self._clients.get(pid) or self._clients.setdefault(pid, self._door.blocking())
+        client = self._clients.get(pid) or self._clients.setdefault(pid, self.door.blocking())
         return client, urls.get(address) or urls.setdefault(address, url_of(address) or client.queue_url(address))
 
 
@@ -74,8 +74,9 @@ class Sender:
         self._draw = draw
 
     def connect(self, door: Door) -> None:
-        """Send by this door from now on."""
-        self._route = _Route(door)
+        """Send by this door from now on; by the same door as before nothing changes, and its client is kept."""
+        if door != self._route.door:
+            self._route = _Route(door)
 
     def send(self, address: str, entry: SendEntry) -> str:
         """Send one message and return its id.

@@ -561,3 +561,13 @@ def test_options_are_those_given_over_the_defaults() -> None:
     handler = app.queue("q", str).handler(time_limit=None)(lambda _: None)
     assert handler.options == HandlerOptions(time_limit=None, hold_limit=10)
     assert handler.given == {"time_limit": None}
+
+
+def test_a_bad_body_is_logged_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """A body that does not decode is the sender's doing: the log says what is wrong with it, without frames of ours."""
+    handler = hadoken.App("shop").queue("orders", dict).handler(lambda body: None)
+    with caplog.at_level(logging.WARNING, logger="hadoken.handler"):
+        verdict = handler.run(received("not json"), context())
+    assert verdict.kind is Kind.RETRY
+    assert "Traceback" not in caplog.text
+    assert "DecodeError" in caplog.text

@@ -191,7 +191,7 @@ class BotoClient:
             )
         except botocore.exceptions.NoRegionError as error:
             raise ConfigurationError(
-                "no AWS region is set", hint="set AWS_REGION, or pass --region, or --local for the local SQS"
+                "no AWS region is set", hint="set AWS_DEFAULT_REGION, or pass --region, or --local for the local SQS"
             ) from error
         except (botocore.exceptions.BotoCoreError, ValueError) as error:
             raise ConfigurationError(f"no SQS client can be made: {error}") from error
