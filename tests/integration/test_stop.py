@@ -204,6 +204,25 @@ def test_parity_49_second_signal(
     worker.wait_for_line(f"{again.name} again: stopping now")
 
 
+@pytest.mark.parametrize("bodies", [[], ["gate"]], ids=["idle", "busy"])
+def test_parity_49_second_signal_in_a_long_poll(
+    bench: Bench, journal: Journal, start_worker: StartWorker, bodies: list[str]
+) -> None:
+    """A second signal does not wait for the end of a long poll, and what it releases does not stay in flight."""
+    url = bench.queue(LONG)
+    bench.send_many(url, bodies)
+    worker = start_worker(bench.url, url, run={"wait_time": 20, "drain_timeout": 600})
+    assert wait_until(lambda: bench.requests("ReceiveMessage") == 1 + len(bodies))
+    journal.wait(len(bodies), STARTED)
+    worker.send_signal(signal.SIGTERM)
+    worker.wait_for_line("SIGTERM: draining")
+    began = SYSTEM.lease()
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait() == (FORCED if bodies else DRAINED)
+    assert SYSTEM.lease() - began <= 2 * REPORT, "far below the 20 s of the poll"
+    assert bench.counts(url) == (len(bodies), 0, 0)
+
+
 @pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
 def test_parity_49_signal_right_at_the_start(bench: Bench, start_worker: StartWorker, first: signal.Signals) -> None:
     """A signal that comes while the worker is starting ends it in order: exit 0, nothing taken from the queue."""
