@@ -20,8 +20,8 @@ from tests.property.mutants.mutant import Mutant
 from tests.property.world import CALM, STILL, STORM, Weather
 
 # Calls and entries fail, deletes for long, but no extension twice in a row: leases outlive that. A visibility change
-# that fails when the lease is nearly over has no time left for another try, so these go through. No answer is lost: of a
-# delete whose answers were all lost nobody can say that it was in time.
+# that fails when the lease is nearly over has no time left for another try, so these go through. No answer is lost: of
+# a delete whose answers were all lost nobody can say that it was in time.
 ROUGH = Weather(before=0.2, entries=0.6, slow=0.4, changes=False, streak=1)
 
 
