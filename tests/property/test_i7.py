@@ -15,7 +15,7 @@ from tests.property.mutants.mutant import Mutant
 
 
 def check(life: Life, stop_after: int) -> None:
-    """Stop after some handlers, while a delete fails: no thread, nothing held; in SQS nothing is in a dead worker's hands."""
+    """Stop after some handlers, while a delete fails: no thread, nothing held, nothing invisible without a reason."""
     running = Running(life)
     running.sqs.faults = Faults([Rule(operation="DeleteMessageBatch", entries=tuple(range(10)), nth=2)])
     running.worker.start()
