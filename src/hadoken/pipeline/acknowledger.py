@@ -60,6 +60,7 @@ class End(enum.Enum):
     DELETED = "SQS confirmed the delete"
     CHANGED = "SQS confirmed the visibility change"
     LOST = "the lease had lapsed; another worker may have the message"
+    UNKNOWN = "a visibility change was not answered, and by now the message may be another worker's"
     REFUSED = "SQS will not accept it; of a copy the pool decides, else the lease is left to lapse"
 
 
@@ -127,6 +128,18 @@ class Bucket:
             self.urgent = False
         return taken
 
+    def keep_what_fits(self, records: list[Record], now: float) -> list[Record]:
+        """Put back what is too much for one SendMessageBatch; returns the rest, at least one."""
+        size = 0
+        for count, record in enumerate(records):
+            entry = dead_letter(record)
+            size += _bytes(entry.body, entry.attributes)
+            if count and size > limits.BATCH_BYTES:
+                self.fresh.extendleft(reversed(records[count:]))
+                self.flush_at = now
+                return records[:count]
+        return records
+
     def discard(self, record: Record) -> bool:
         """Take one record out; say whether it was here."""
         before = len(self)
@@ -179,6 +192,8 @@ class Acknowledger:
                 records = bucket.take(now)
                 if not records:
                     break
+                if bucket.operation is Operation.COPY:
+                    records = bucket.keep_what_fits(records, now)
                 if bucket.operation is Operation.CHANGE:
                     for record in records:
                         record.changing = True
@@ -187,6 +202,15 @@ class Acknowledger:
                 request = self._request(bucket, records, now)
                 batches.append(Batch(bucket.operation, bucket.queue, records, handles, request, now))
         return batches
+
+    def unanswered(self, batch: Batch) -> None:
+        """Take in that nobody knows whether a batch was applied; its failure follows by `answered`.
+
+        If a visibility change was, another worker may get the message as soon as it is visible: our lease ends then.
+        """
+        if isinstance(batch.request, ChangeVisibilityBatch):
+            for record, (_, seconds) in zip(batch.records, batch.request.entries, strict=True):
+                record.lease_end = min(record.lease_end, batch.sent_at + seconds)
 
     def answered(self, batch: Batch, failed: Mapping[int, EntryFailure], now: float) -> list[tuple[Record, End]]:
         """Take in the answer to a batch: position -> failure; empty when every entry was applied.
@@ -248,8 +272,7 @@ class Acknowledger:
             return End.LOST
         if fault in (Fault.CLIENT, Fault.DENIED, Fault.NO_QUEUE):
             return self._hopeless(batch, record, failure, now)
-        self._again(batch, record, now)
-        return None
+        return self._again(batch, record, now)
 
     def _hopeless(self, batch: Batch, record: Record, failure: EntryFailure, now: float) -> End | None:
         """What more tries would hardly mend: a copy is given up while the lease is kept; else the lease is let go."""
@@ -260,8 +283,7 @@ class Acknowledger:
         record.keep = False
         if failure.fault is Fault.CLIENT:
             return End.REFUSED
-        self._again(batch, record, now)
-        return None
+        return self._again(batch, record, now)
 
     def _complain(self, batch: Batch, failure: EntryFailure) -> None:
         """Say once that an operation is refused on a queue, not for each message and each try."""
@@ -276,10 +298,14 @@ class Acknowledger:
                 failure.message,
             )
 
-    def _again(self, batch: Batch, record: Record, now: float) -> None:
+    def _again(self, batch: Batch, record: Record, now: float) -> End | None:
+        """Try once more after a while; but a visibility change only while the message is surely ours (I4)."""
         wait = min(LAST_AGAIN, FIRST_AGAIN * 2 ** min(record.tries, 10)) * self._random.uniform(0.5, 1.0)
         record.tries += 1
+        if batch.operation is Operation.CHANGE and now + wait >= record.lease_end:
+            return End.UNKNOWN
         self._bucket(batch.queue, batch.operation).put_again(record, now + wait)
+        return None
 
     def _bucket(self, queue: QueueInfo, operation: Operation) -> Bucket:
         key = (queue.name, operation)
@@ -325,8 +351,13 @@ def dead_letter(record: Record) -> SendEntry:
 
 
 def _fits(body: str, attributes: Mapping[str, Attribute]) -> bool:
+    return len(attributes) <= limits.ATTRIBUTES and _bytes(body, attributes) <= limits.MESSAGE_BYTES
+
+
+def _bytes(body: str, attributes: Mapping[str, Attribute]) -> int:
+    """The size of a message as SQS counts it: body, names, types and values."""
     size = limits.utf8_bytes(body)
     for name, value in attributes.items():
         size += limits.utf8_bytes(name) + limits.utf8_bytes(value.type)
         size += len(value.data or b"") + limits.utf8_bytes(value.text or "")
-    return len(attributes) <= limits.ATTRIBUTES and size <= limits.MESSAGE_BYTES
+    return size

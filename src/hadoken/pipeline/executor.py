@@ -75,15 +75,30 @@ class InHand(msgspec.Struct, frozen=True):
 
 
 class Slot:
-    """The place of one handler thread: written by that thread, read by the engine and by reports."""
+    """The place of one handler thread: written by that thread, read by the engine and by reports.
 
-    __slots__ = ("ctx", "in_hand", "number", "thread_id")
+    Attributes:
+        running: the message in hand and the context of its run, set and read in one step; None while idle.
+    """
+
+    __slots__ = ("number", "running", "thread_id")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.thread_id = 0
-        self.in_hand: InHand | None = None
-        self.ctx: Context | None = None
+        self.running: tuple[InHand, Context] | None = None
+
+    @property
+    def in_hand(self) -> InHand | None:
+        """The message in hand; None while idle."""
+        running = self.running
+        return None if running is None else running[0]
+
+    @property
+    def ctx(self) -> Context | None:
+        """The context of the run; None while idle."""
+        running = self.running
+        return None if running is None else running[1]
 
 
 class Executor:
@@ -144,15 +159,20 @@ class Executor:
     def tell(self, ticket: int, *, lease_lost: bool = False, cancelled: bool = False, lease_end: float = 0.0) -> None:
         """Set the flags of the context that runs this message; does nothing if no thread runs it."""
         for slot in self.slots:
-            in_hand, ctx = slot.in_hand, slot.ctx
-            if in_hand is not None and in_hand.ticket == ticket and ctx is not None:
+            running = slot.running
+            if running is not None and running[0].ticket == ticket:
+                ctx = running[1]
                 ctx.lease_lost |= lease_lost
                 ctx.cancelled |= cancelled
                 if lease_end:
                     ctx.lease_moved(lease_end)
 
     def withdraw(self, ticket: int) -> None:
-        """Keep a message that was handed over from being started, if it can; it then comes back without a verdict."""
+        """Keep a message that was handed over from being started, if it can; it then comes back without a verdict.
+
+        To be called before `tell`: a thread says what it has in hand before it looks whether that was withdrawn, so one
+        of the two reaches it.
+        """
         self._withdrawn.add(ticket)
 
     def take_back(self) -> list[int]:
@@ -197,8 +217,6 @@ class Executor:
         return self._handed.get()
 
     def _handle(self, handed: Handed, slot: Slot) -> Finished:
-        if handed.ticket in self._withdrawn:
-            return Finished(handed.ticket, None)
         handler = self._handlers[handed.queue]
         started = self._clock.lease()
         ticket = handed.ticket
@@ -209,9 +227,11 @@ class Executor:
             ask_extend=lambda seconds: self._ask_extend(ticket, seconds),
             clock=self._clock,
         )
-        slot.ctx = ctx
-        slot.in_hand = InHand(slot.number, ticket, handed.queue, handed.message.message_id, handler.name, started)
+        in_hand = InHand(slot.number, ticket, handed.queue, handed.message.message_id, handler.name, started)
+        slot.running = (in_hand, ctx)
         try:
+            if ticket in self._withdrawn:
+                return Finished(ticket, None)
             verdict = handler.run(handed.message, ctx, self._clock)
         except BaseException as error:  # noqa: BLE001 -- the thread must live, whatever user code has raised
             # `run` promises not to raise; if it does, the message goes the way of any failure. It is logged as text: a
@@ -220,8 +240,7 @@ class Executor:
             log.error("handler %s: could not be run\n%s", handler.name, failure.describe(error))  # noqa: TRY400 -- as said
             failure.forget(error)
         finally:
-            slot.in_hand = None
-            slot.ctx = None
+            slot.running = None
         return Finished(ticket, verdict, started)
 
     def _bring_back(self, finished: Finished) -> None:

@@ -48,12 +48,15 @@ class Extension:
     records: list[Record]
     seconds: list[int]
     sent_at: float
+    handles: list[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.handles = [record.handle for record in self.records]
 
     @property
     def request(self) -> ChangeVisibilityBatch:
         """What to send."""
-        entries = [(r.handle, s) for r, s in zip(self.records, self.seconds, strict=True)]
-        return ChangeVisibilityBatch(self.queue.url, entries)
+        return ChangeVisibilityBatch(self.queue.url, list(zip(self.handles, self.seconds, strict=True)))
 
 
 @dataclass(slots=True)
@@ -154,8 +157,8 @@ class Keeper:
         again: dict[float, list[Record]] = {}
         for position, record in enumerate(batch.records):
             record.extending = False
-            if not isinstance(record.entry, Entry):
-                continue  # finished, or lapsed, while the call was on the wire
+            if not isinstance(record.entry, Entry) or batch.handles[position] != record.handle:
+                continue  # finished, lapsed, or received anew, while the call was on the wire
             fault = failed.get(position)
             if fault is Fault.LEASE_LOST and _is_being_deleted(record):
                 record.keep = False  # our own delete may have come first; its answer will tell

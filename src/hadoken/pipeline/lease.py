@@ -58,6 +58,10 @@ class ServerClock:
             return arrived
         self._offsets.append(date - arrived)
         made = date - max(self._offsets)
+        if made < sent - DATE_JITTER:  # no answer is older than its request: the server's clock was set back
+            self._offsets.clear()
+            self._offsets.append(date - arrived)
+            return arrived
         return arrived if arrived - made < DATE_JITTER else max(sent, made)
 
 

@@ -104,7 +104,7 @@ class BotoClient:
         answer = self._call(
             "DeleteMessageBatch", self._calls.delete_message_batch, QueueUrl=request.queue_url, Entries=entries
         )
-        return BatchAnswer(_failed(answer))
+        return BatchAnswer(_failed(answer, len(entries)))
 
     def change_visibility_batch(self, request: ChangeVisibilityBatch) -> BatchAnswer:
         """See `api.SQS.change_visibility_batch`."""
@@ -118,7 +118,7 @@ class BotoClient:
             QueueUrl=request.queue_url,
             Entries=entries,
         )
-        return BatchAnswer(_failed(answer))
+        return BatchAnswer(_failed(answer, len(entries)))
 
     def send_batch(self, request: SendBatch) -> SentBatch:
         """See `api.SQS.send_batch`."""
@@ -126,8 +126,8 @@ class BotoClient:
         answer = self._call(
             "SendMessageBatch", self._calls.send_message_batch, QueueUrl=request.queue_url, Entries=entries
         )
-        sent = {int(one["Id"]): str(one["MessageId"]) for one in answer.get("Successful") or ()}
-        return SentBatch(sent, _failed(answer))
+        sent = {place: str(one.get("MessageId", "")) for place, one in _places(answer, "Successful", len(entries))}
+        return SentBatch(sent, _failed(answer, len(entries)))
 
     def queue_url(self, name: str) -> str:
         """See `api.SQS.queue_url`."""
@@ -286,6 +286,10 @@ class BotoTransport:
                 answer = call(argument)
             except SQSError as error:
                 self._reply(_fail, future, error.with_traceback(None))
+            except Exception as error:
+                log.exception("an answer of SQS could not be read")
+                text = f"an answer of SQS could not be read: {type(error).__name__}: {error}"
+                self._reply(_fail, future, SQSUnavailable(text, code="UnreadableAnswer", transient=True))
             else:
                 self._reply(_succeed, future, answer)
 
@@ -360,16 +364,23 @@ def _entry(entry: SendEntry) -> Answer:
     return fields
 
 
-def _failed(answer: Answer) -> Mapping[int, EntryFailure]:
-    failed = answer.get("Failed")
-    if not failed:
-        return {}
-    return {
-        int(one["Id"]): EntryFailure(
-            str(one.get("Code", "")), str(one.get("Message", "")), bool(one.get("SenderFault"))
-        )
-        for one in failed
+def _failed(answer: Answer, entries: int) -> Mapping[int, EntryFailure]:
+    """What failed, by position; an entry of which the answer says nothing may have failed, so it is tried again."""
+    failed = {
+        place: EntryFailure(str(one.get("Code", "")), str(one.get("Message", "")), bool(one.get("SenderFault")))
+        for place, one in _places(answer, "Failed", entries)
     }
+    if len(failed) < entries:
+        told = failed.keys() | {place for place, _ in _places(answer, "Successful", entries)}
+        silent = EntryFailure("InternalError", "the answer does not say", sender_fault=False)
+        failed.update((place, silent) for place in range(entries) if place not in told)
+    return failed
+
+
+def _places(answer: Answer, part: str, entries: int) -> list[tuple[int, Answer]]:
+    """One part of a batch's answer, by the positions that were given as ids; ids that were not are left out."""
+    known = {str(place): place for place in range(entries)}
+    return [(known[one["Id"]], one) for one in answer.get(part) or () if one.get("Id") in known]
 
 
 @lru_cache(maxsize=4)

@@ -41,7 +41,7 @@ def farewell(report: Report | None, exit_code: int) -> str:
         return "hadoken: drained, nothing left in flight\n"
     return (
         f"hadoken: drain forced: {len(report.in_flight)} handlers were still running, "
-        f"{report.unsettled} outcomes not confirmed; exit code {exit_code}\n"
+        f"{report.unsettled} outcomes not confirmed, {report.open_polls} polls cut off; exit code {exit_code}\n"
     )
 
 

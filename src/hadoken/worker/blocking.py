@@ -36,18 +36,29 @@ class Resolver:
         """End after the calls asked for so far. Thread: any; may be called twice."""
         self._calls.put(None)
 
-    def submit(self, call: Callable[[], T], loop: asyncio.AbstractEventLoop) -> asyncio.Future[T]:
-        """Have `call` made; its result or exception comes as a future of `loop`. Thread: that of the loop."""
+    def submit(
+        self, call: Callable[[], T], loop: asyncio.AbstractEventLoop, *, unwanted: Callable[[T], object]
+    ) -> asyncio.Future[T]:
+        """Have `call` made; its result or exception comes as a future of `loop`. Thread: that of the loop.
+
+        Args:
+            call: what to do.
+            loop: whose future it is.
+            unwanted: called with a result that comes when the loop is closed already, in the resolver's thread.
+        """
         future: asyncio.Future[T] = loop.create_future()
 
         def make() -> None:
-            outcome: tuple[Callable[[Any], None], Any]
             try:
-                outcome = (future.set_result, call())
+                result = call()
             except Exception as error:  # noqa: BLE001 -- it is the caller's, who gets it from the future
-                outcome = (future.set_exception, error)
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(_settle, future, *outcome)
+                with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                    loop.call_soon_threadsafe(_settle, future, future.set_exception, error)
+                return
+            try:
+                loop.call_soon_threadsafe(_settle, future, future.set_result, result)
+            except RuntimeError:
+                unwanted(result)
 
         self._calls.put(make)
         return future

@@ -13,7 +13,6 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import Counter, deque
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hadoken.clock import SYSTEM, Clock, Wake
-from hadoken.errors import ConfigurationError, HadokenError, SQSError
+from hadoken.errors import ConfigurationError, SQSError
 from hadoken.pipeline.acknowledger import Batch, Operation
 from hadoken.pipeline.executor import Executor
 from hadoken.pipeline.keeper import Extension
@@ -73,6 +72,7 @@ class Engine:
         self._asked: deque[tuple[str, int, float]] = deque()
         self._finish: asyncio.Event | None = None
         self._wanted_stop = False
+        self._wanted_quiet = False
         self._early: float | None = None
         self.notice: Callable[[], None] = _nobody
         self.pools: list[Pool] = []
@@ -98,6 +98,9 @@ class Engine:
         """Live until stopped. Thread: `hadoken-engine`."""
         try:
             asyncio.run(self._main())
+        except BaseException as error:
+            self.failure = self.failure or error
+            raise
         finally:
             self.state = "stopped"
             self._loop = None
@@ -127,7 +130,7 @@ class Engine:
 
     def drain(self, deadline: float) -> None:
         """Stop by `deadline` of the lease clock at the latest; a second call may only bring it forward. Thread: any."""
-        self._early = deadline
+        self._early = deadline if self._early is None else min(deadline, self._early)
 
         def begin() -> None:
             self.deadline = deadline if self.deadline is None else min(deadline, self.deadline)
@@ -140,13 +143,8 @@ class Engine:
 
     def quiet(self) -> None:
         """Start no receive any more, but stay. Thread: any; does not block."""
-
-        def begin() -> None:
-            self.state = "quiet"
-            for pool in self.pools:
-                pool.quiet()
-
-        self.call(begin)
+        self._wanted_quiet = True
+        self.call(self._be_quiet)
 
     # ---- on the loop -------------------------------------------------------------------------------------------------
 
@@ -175,12 +173,17 @@ class Engine:
         for pool in self._plan.pools:
             infos = [queues[name] for name in pool.handlers]
             self.pools.append(Pool(pool.name, infos, self.executors[pool.name]))
-        if self.state == "quiet":
-            self.quiet()
-        else:
-            self.state = "running"
+        self.state = "running"
+        if self._wanted_quiet:
+            self._be_quiet()
         log.info("receiving from %s", ", ".join(queues))
         self._turn()
+
+    def _be_quiet(self) -> None:
+        if self.state in ("starting", "running"):
+            self.state = "quiet"
+        for pool in self.pools:
+            pool.quiet()
 
     def _in_trouble(self, error: SQSError) -> None:
         log.warning("SQS cannot be asked for the queues, trying on: %s", error)
@@ -194,9 +197,19 @@ class Engine:
             self._timer.cancel()
         for executor in self.executors.values():
             executor.stop()
-        if self._connecting is not None:  # awaited even when the boot was cut short: its threads must end
-            with contextlib.suppress(HadokenError):  # then there is no transport, and the failure says why
-                (await self._connecting).close()
+        await self._close_transport()
+
+    async def _close_transport(self) -> None:
+        """Close the transport; one that is still being made, since the boot was cut short, when it is there."""
+        making = self._connecting
+        if making is None:
+            return
+        left = 0.0 if self.deadline is None else max(0.0, self.deadline - self.clock.lease())
+        await asyncio.wait({making}, timeout=left)
+        if making.done():
+            _close(making)
+        else:
+            making.add_done_callback(_close)
 
     def _turn(self) -> None:
         """Do what is due and set the timer for what will be."""
@@ -294,6 +307,11 @@ class Engine:
             requests=dict(self.requests),
             pools={pool.name: PoolSnapshot.of(pool) for pool in self.pools},
         )
+
+
+def _close(made: asyncio.Future[SQS]) -> None:
+    if not made.cancelled() and made.exception() is None:  # else there is no transport, and the failure says why
+        made.result().close()
 
 
 def _nobody() -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from hadoken import limits
 from hadoken.errors import SQSError
 from hadoken.outcome import ACKED, Kind, Verdict
-from hadoken.pipeline.acknowledger import LONGEST_RETRY, Acknowledger, Batch, End
+from hadoken.pipeline.acknowledger import LINGER, LONGEST_RETRY, Acknowledger, Batch, End
 from hadoken.pipeline.admission import LOOKAHEAD, Admission
 from hadoken.pipeline.counts import Counts
 from hadoken.pipeline.executor import Executor, Finished, Handed, InHand
@@ -32,8 +32,11 @@ from hadoken.sqs import api
 
 log = logging.getLogger("hadoken.pool")
 
+LAPSED = "it was not extended in time"
 RELEASED = Verdict(Kind.RELEASE)
 GIVEN_BACK = (Kind.RETRY, Kind.RELEASE)
+GONE_ELSEWHERE = (End.LOST, End.UNKNOWN)
+UNKNOWN = api.EntryFailure("InternalError", "the answer does not say", sender_fault=False)
 
 
 @dataclass(slots=True)
@@ -118,7 +121,12 @@ class Pool:
                 raise TypeError(f"a receive was answered by {type(answer).__name__}")
             self._received(call, answer, now)
             return
-        if not isinstance(answer, (api.BatchAnswer, api.SentBatch)):
+        if isinstance(answer, api.SentBatch):
+            # A copy that is in neither list is not confirmed, and its original must not be deleted.
+            unknown = set(range(len(call.records))) - answer.sent.keys() - answer.failed.keys()
+            self._batch_answered(call, {**answer.failed, **dict.fromkeys(unknown, UNKNOWN)}, now)
+            return
+        if not isinstance(answer, api.BatchAnswer):
             raise TypeError(f"a batch was answered by {type(answer).__name__}")
         self._batch_answered(call, answer.failed, now)
 
@@ -128,6 +136,8 @@ class Pool:
             call.poller.failed(error, now)
             return
         failure = api.EntryFailure(error.code or "ServiceUnavailable", str(error), sender_fault=not error.transient)
+        if isinstance(call, Batch) and api.fault_of(error) is api.Fault.TRANSIENT:
+            self.acknowledger.unanswered(call)
         self._batch_answered(call, dict.fromkeys(range(len(call.records)), failure), now)
 
     def extend(self, ticket: int, seconds: float) -> None:
@@ -200,12 +210,16 @@ class Pool:
 
     def _finished(self, finished: Finished, now: float) -> None:
         record = self.table.records.get(finished.ticket)
+        overran = finished.ticket in self.hung
         self.hung.discard(finished.ticket)
         if record is None or record.state is not State.ACTIVE:
             return  # given up at the drain deadline; its outcome comes too late to count
+        if overran:  # it came back after all, so what is left to do for it is held like any other
+            record.keep = True
+            self.keeper.ask(record, record.timeout)
         verdict = finished.verdict
         if verdict is None:
-            self._give_back(record, now)
+            self._withdrawn(record, now)
             return
         if verdict.kind is Kind.RETRY and self._retries_in_place(record, verdict):
             if not (record.is_last_attempt and record.queue.dead_letter_url):
@@ -221,6 +235,15 @@ class Pool:
             self._retry_late(record, verdict, now)
             return
         self._settle(record, verdict, now)
+
+    def _withdrawn(self, record: Record, now: float) -> None:
+        """Go on with a message that was withdrawn unstarted since its lease was lost: it may be ours again by now."""
+        if record.lost:
+            self._give_back(record, now)
+        elif self.draining:
+            self.table.move(record, State.WAITING)
+        else:
+            self._activate(record, now)
 
     def _retries_in_place(self, record: Record, verdict: Verdict) -> bool:
         return (
@@ -293,7 +316,7 @@ class Pool:
             self.table.remember_finished(record)
         if record.extensions:
             counts.extended += 1
-        behind = self.groups.behind(record) if end is End.LOST and not handled else []
+        behind = self.groups.behind(record) if end in GONE_ELSEWHERE and not handled else []
         self.keeper.forget(record)
         self.table.remove(record)
         for other in behind:  # the lost one may run elsewhere: what follows it must not run here before it
@@ -315,8 +338,8 @@ class Pool:
             if end is End.REFUSED and record.verdict is not None and record.verdict.kind is Kind.DEAD_LETTER:
                 self._retry_late(record, record.verdict, now)
                 continue
-            if end is End.LOST:
-                self._note_lost(record, "SQS says so")
+            if end in GONE_ELSEWHERE:
+                self._note_lost(record, "SQS says so" if end is End.LOST else "a visibility change was not answered")
             self._end(record, end, now, record.verdict)
 
     def _tell_extended(self, call: Extension, failed: Mapping[int, api.EntryFailure]) -> None:
@@ -329,10 +352,10 @@ class Pool:
 
     def _lost(self, record: Record, now: float) -> None:
         """A lease lapsed (I4): tell whom it concerns; what was not started goes, what runs may finish."""
-        self._note_lost(record, "it was not extended in time")
+        self._note_lost(record, LAPSED)
         if record.state is State.ACTIVE:
-            self.executor.tell(record.ticket, lease_lost=True)
             self.executor.withdraw(record.ticket)
+            self.executor.tell(record.ticket, lease_lost=True)
         elif record.state is State.WAITING:
             self._end(record, End.LOST, now, None)
         elif record.state is State.SETTLING:
@@ -341,7 +364,7 @@ class Pool:
                 self._end(record, end, now, record.verdict)
 
     def _note_lost(self, record: Record, cause: str) -> None:
-        if record.state is State.SETTLING and record.lost and cause == "SQS says so":
+        if record.state is State.SETTLING and record.lost and cause != LAPSED:
             return  # counted when it lapsed
         record.lost = True
         self.counts[record.queue.name].lost += 1
@@ -410,6 +433,9 @@ class Pool:
         """
         self.abandoned = True
         self._take_back()
+        for record in self.table.records.values():
+            if record.state is State.ACTIVE:
+                self.executor.withdraw(record.ticket)  # a thread may have taken it and not begun
         left = [in_hand for in_hand in self.executor.in_hand() if in_hand.ticket in self.table.records]
         for record in [r for r in self.table.records.values() if r.state is State.ACTIVE]:
             self.executor.tell(record.ticket, cancelled=True)
@@ -450,7 +476,8 @@ class Pool:
 
     def _enough(self, now: float) -> int:
         """Outcomes for which the engine wants to be woken: each, unless it will look soon anyway."""
-        if self.acknowledger.next_flush() is None or self.draining:
+        flush = self.acknowledger.next_flush()
+        if flush is None or flush > now + LINGER or self.draining:
             return 1
         batch = limits.BATCH_ENTRIES - self.acknowledger.pending % limits.BATCH_ENTRIES
         missing = self.admission.missing(self.table, self.pollers, now)

@@ -7,7 +7,7 @@ import faulthandler
 import logging
 import signal
 import sys
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Never
 
@@ -81,8 +81,8 @@ def _run(worker: Worker) -> int:
         sys.stderr.flush()
         worker.engine.notice = signals.poke
         worker.begin()  # not `start`: signals are heard from the first moment on
-        act: Callable[[signal.Signals], None] = _Actions(worker)
-        while not worker.engine.stopped.is_set():
+        act = _Actions(worker)
+        while not worker.engine.stopped.is_set() and not worker.overdue:
             for number in signals.wait():
                 act(number)
             worker.refuse_misconfiguration()

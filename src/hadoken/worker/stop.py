@@ -37,15 +37,17 @@ class Report:
     Attributes:
         in_flight: handlers that were still running at the deadline, and their messages; empty after a clean drain.
         unsettled: messages whose outcome SQS had not confirmed at the end.
+        open_polls: receives that were cut off unanswered: what they bring stays invisible until its timeout.
     """
 
     in_flight: tuple[InFlight, ...]
     unsettled: int
+    open_polls: int = 0
 
     @property
     def clean(self) -> bool:
         """Whether everything that was held is accounted for."""
-        return not self.in_flight and not self.unsettled
+        return not self.in_flight and not self.unsettled and not self.open_polls
 
 
 async def terminate(engine: Engine) -> Report:
@@ -67,7 +69,11 @@ async def terminate(engine: Engine) -> Report:
         flushed_by = engine.clock.lease() + FLUSH
         # Idle, not merely empty: an open poll of ours brings back what was just released, to be given back again.
         await _until(lambda: all(pool.idle for pool in holding), engine, lambda: flushed_by)
-    return Report(tuple(left), sum(len(pool.table) for pool in pools))
+    return Report(
+        tuple(left),
+        sum(len(pool.table) for pool in pools),
+        sum(poller.granted > 0 for pool in pools for poller in pool.pollers),
+    )
 
 
 async def _until(true: Callable[[], bool], engine: Engine, deadline: Callable[[], float]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import logging
+import math
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from functools import partial
@@ -90,6 +91,7 @@ class Worker:
         self._resolver = Resolver()
         self._credentials = Credentials()
         self._where = self.transport
+        self._deadline = math.inf
         self._started = False
         self._ended = False
         self.stopped = Wake()
@@ -170,7 +172,7 @@ class Worker:
             self._ended = True
             return
         self.drain()
-        self.engine.stopped.wait(self.options.drain_timeout + FLUSH)
+        self.engine.stopped.wait(max(0.0, self._deadline + FLUSH - SYSTEM.lease()))
         self._end()
         report = self.engine.report
         if report is not None and report.in_flight:
@@ -186,7 +188,13 @@ class Worker:
         A second call can only bring the end nearer. Thread: any. Does not block; `stop` waits for the end.
         """
         seconds = self.options.drain_timeout if timeout is None else timeout
-        self.engine.drain(SYSTEM.lease() + seconds)
+        self._deadline = min(self._deadline, SYSTEM.lease() + seconds)
+        self.engine.drain(self._deadline)
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the engine should have ended by now, after a drain, and has not: nobody needs to wait for it."""
+        return SYSTEM.lease() > self._deadline + FLUSH
 
     def quiet(self) -> None:
         """Start no receive any more, and stay. Thread: any. Does not block."""
@@ -200,7 +208,9 @@ class Worker:
         if self.engine.broken:
             return FAILED
         report = self.engine.report
-        return DRAINED if report is None or report.clean else FORCED
+        if report is None:
+            return FAILED if self._started else DRAINED
+        return DRAINED if report.clean else FORCED
 
     # ---- looking in --------------------------------------------------------------------------------------------------
 
@@ -267,7 +277,7 @@ class Worker:
             ready: asyncio.Future[SQS] = loop.create_future()
             ready.set_result(self._sqs)
             return ready
-        return self._resolver.submit(partial(self._make_transport, loop), loop)
+        return self._resolver.submit(partial(self._make_transport, loop), loop, unwanted=lambda sqs: sqs.close())
 
     def _make_transport(self, loop: asyncio.AbstractEventLoop) -> SQS:
         from hadoken.sqs.boto import BotoClient, BotoTransport  # noqa: PLC0415 -- only a worker that needs it loads botocore
@@ -288,7 +298,7 @@ class Worker:
         """End what is left; bounded: a hung handler or an open botocore poll is left behind."""
         self._ended = True
         self.drain(0.0)
-        self.engine.stopped.wait(FLUSH)
+        self.engine.stopped.wait(LAST_JOIN)
         self._watch.stop()
         self._credentials.stop()
         self._resolver.stop()

@@ -59,7 +59,7 @@ class Hands:
                 executor._bring_back(Finished(job.ticket, None))
                 continue
             ticket = job.ticket
-            slot.ctx = Context(
+            ctx = Context(
                 attempt=job.attempt,
                 is_last_attempt=job.is_last_attempt,
                 lease_end=job.lease_end,
@@ -67,7 +67,7 @@ class Hands:
                 clock=self._clock,
             )
             name, message = executor._handlers[job.queue].name, job.message.message_id
-            slot.in_hand = InHand(slot.number, ticket, job.queue, message, name, self._clock.lease())
+            slot.running = (InHand(slot.number, ticket, job.queue, message, name, self._clock.lease()), ctx)
             self.started.append((ticket, message))
             return slot
         return None
@@ -83,11 +83,16 @@ class Hands:
         """The thread that has this message in hand."""
         return next(slot for slot in self.busy if slot.in_hand and slot.in_hand.message_id == message_id)
 
+    @staticmethod
+    def ctx(slot: Slot) -> Context:
+        """The context of the handler that a thread runs."""
+        assert slot.running is not None
+        return slot.running[1]
+
     def finish(self, slot: Slot, verdict: Verdict = ACKED) -> Context:
         """Let a thread end its handler, as `Executor._handle` ends; returns the context it had."""
-        in_hand, ctx = slot.in_hand, slot.ctx
-        assert in_hand is not None
-        assert ctx is not None
-        slot.in_hand = slot.ctx = None
+        assert slot.running is not None
+        in_hand, ctx = slot.running
+        slot.running = None
         self.executor._bring_back(Finished(in_hand.ticket, verdict, in_hand.since))
         return ctx
