@@ -75,7 +75,12 @@ class Exchange:
         data = _written(request, target)
         line = self._idle_line(target) or self._connect(target, url)
         try:
-            answer = line.exchange(data)
+            try:
+                answer = line.exchange(data)
+            except Stale:
+                line.close()
+                line = self._connect(target, url)
+                answer = line.exchange(data)
         except BaseException as error:
             line.close()
             if isinstance(error, (OSError, httptools.HttpParserError)):
@@ -126,6 +131,14 @@ class Exchange:
         return ssl.create_default_context(cafile=self._ca_bundle or get_cert_path(True))  # noqa: FBT003 -- its only argument
 
 
+class Stale(ConnectionError):
+    """A connection that was kept open turned out to be closed: the request is sent once more on a new one.
+
+    The other side may have applied it all the same; everything that is asked of SQS bears to be asked twice, for a message
+    is delivered at least once in any case.
+    """
+
+
 class Line:
     """One connection, and the answer that is being read from it; httptools calls the methods named `on_`.
 
@@ -141,16 +154,47 @@ class Line:
         self._headers: list[tuple[str, str]] = []
         self._body: list[bytes] = []
         self._answer: Answer | None = None
+        self._used = False
+        self._open_ended = False
 
     def exchange(self, data: bytes) -> Answer:
-        """Send one request and read its answer."""
-        self._sock.sendall(data)
-        while (answer := self._taken()) is None:
+        """Send one request and read its answer.
+
+        Raises:
+            Stale: an earlier answer was read here, and nothing came of this one.
+        """
+        used, self._used = self._used, True
+        try:
+            self._sock.sendall(data)
             chunk = self._sock.recv(CHUNK)
-            if not chunk:
-                raise ConnectionResetError("the other side closed the connection")
+        except ConnectionError as error:
+            raise Stale(str(error)) if used else error from error
+        if not chunk and used:
+            raise Stale("the other side had closed the connection")
+        while True:
+            self._feed(chunk)
+            answer = self._taken()
+            if answer is not None:
+                return answer
+            chunk = self._sock.recv(CHUNK)
+
+    def _feed(self, chunk: bytes) -> None:
+        """Read on; the end of the connection may be the end of an answer that did not announce its length."""
+        if chunk:
             self._parser.feed_data(chunk)
-        return answer
+        elif self._open_ended:
+            self._answer = Answer(self._parser.get_status_code(), dict(self._headers), self._body, keep_alive=False)
+        else:
+            raise ConnectionResetError("the other side closed the connection")
+
+    def on_message_begin(self) -> None:
+        """Begin an answer."""
+        self._open_ended = False
+
+    def on_headers_complete(self) -> None:
+        """See whether the headers say where the answer ends."""
+        names = {name.lower() for name, _ in self._headers}
+        self._open_ended = not names & {"content-length", "transfer-encoding"} and self._parser.get_status_code() >= 200
 
     def leads_to(self, target: Target) -> bool:
         """Whether requests to this target may use it."""

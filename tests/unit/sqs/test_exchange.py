@@ -174,6 +174,31 @@ def test_an_idle_connection_that_was_closed_is_replaced(exchange: Exchange, monk
     assert peer.connections == 2
 
 
+def test_a_connection_closed_just_now_costs_no_call(exchange: Exchange) -> None:
+    """A kept connection that proves to be closed only when it is used is replaced, once."""
+    with Peer(OK, HANG_UP, OK) as peer:
+        exchange(request(peer.url))
+        assert exchange(request(peer.url)).content == b"{}"
+    assert (peer.connections, len(peer.requests)) == (2, 3)
+
+
+def test_a_new_connection_that_is_closed_is_a_failure(exchange: Exchange) -> None:
+    """Only a kept connection is worth a second one: a server that hangs up on everyone is not asked for ever."""
+    with Peer(OK, HANG_UP, HANG_UP) as peer:
+        exchange(request(peer.url))
+        with pytest.raises(errors.ConnectionClosedError):
+            exchange(request(peer.url))
+    assert len(peer.requests) == 3
+
+
+def test_an_answer_may_end_with_its_connection(exchange: Exchange) -> None:
+    """One that announces no length is whole when the connection ends, and the connection is not used again."""
+    with Peer(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{}", OK) as peer:
+        assert exchange(request(peer.url)).content == b"{}"
+        assert exchange(request(peer.url)).content == b"{}"
+    assert peer.connections == 2
+
+
 def test_no_answer_in_time_is_a_read_timeout(exchange: Exchange) -> None:
     """A peer that says nothing costs the read time-out, and its connection is not used again."""
     with Peer(SILENCE, OK) as peer:
