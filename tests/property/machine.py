@@ -102,8 +102,8 @@ class Machine(RuleBasedStateMachine):
     def ask(self, nth: int, seconds: float) -> None:
         """A handler asks for a longer lease."""
         busy = self.world.hands.busy
-        if busy and (ctx := busy[nth % len(busy)].ctx):
-            ctx.extend(seconds)
+        if busy:
+            self.world.hands.ctx(busy[nth % len(busy)]).extend(seconds)
             self.world.turn()
 
     @precondition(lambda self: self.may_drain())

@@ -84,8 +84,7 @@ class Broken(machine.Machine):
             assert slot.in_hand is not None
             running = world.pool.table.records.get(slot.in_hand.ticket)
             if running is not None and running.lost and running.state is State.ACTIVE:
-                assert slot.ctx is not None
-                assert slot.ctx.lease_lost, f"{running} is lost and its handler does not know"
+                assert world.hands.ctx(slot).lease_lost, f"{running} is lost and its handler does not know"
 
     def allowed(self, verdict: Verdict) -> Verdict:
         """Now and then a handler wants all of the 12 hours."""

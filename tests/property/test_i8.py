@@ -118,7 +118,7 @@ def test_i8_an_exception_that_escapes_a_handler_dies_at_once() -> None:
         assert (finished.verdict.kind, finished.verdict.reason) == (Kind.RETRY, "Bad: body")
         assert failing.seen() is None
         assert message() is None
-    assert executor.slots[0].in_hand is executor.slots[0].ctx is None
+    assert executor.slots[0].running is None
 
 
 @pytest.mark.parametrize("mutant", i8.MUTANTS, ids=str)

@@ -45,7 +45,7 @@ def test_an_answer_that_lay_unread_is_older_than_it_looks() -> None:
 
 
 def test_a_jump_of_the_servers_clock_is_forgotten() -> None:
-    """An answer cannot be older than its request: a clock that was set back is believed from the first such answer on."""
+    """An answer cannot be older than its request: a clock that was set back is believed from then on."""
     clock = ServerClock()
     clock.lease_start(2_000_000, sent=0, arrived=0)
     assert clock.lease_start(1_000_020, sent=1, arrived=20) == 20

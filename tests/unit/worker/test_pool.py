@@ -44,8 +44,11 @@ def test_the_handler_gets_attempt_and_lease(bench: Bench) -> None:
     bench.receive(message("m1", receives=3))
     slot = bench.hands.take()
     assert slot is not None
-    assert slot.ctx is not None
-    assert (slot.ctx.attempt, slot.ctx.is_last_attempt, slot.ctx.time_left) == (3, True, 28)
+    assert (bench.hands.ctx(slot).attempt, bench.hands.ctx(slot).is_last_attempt, bench.hands.ctx(slot).time_left) == (
+        3,
+        True,
+        28,
+    )
 
 
 @pytest.mark.parametrize(
@@ -223,8 +226,7 @@ def test_leases_are_extended_in_every_state(bench: Bench) -> None:
     bench.turn(15 - LINGER)
     (extension,) = bench.extensions()
     assert [r.state for r in extension.records] == [State.SETTLING, State.ACTIVE, State.ACTIVE]
-    ctx = bench.hands.of("m1").ctx
-    assert ctx is not None
+    ctx = bench.hands.ctx(bench.hands.of("m1"))
     assert ctx.time_left == 13
     bench.answer(extension)
     assert ctx.time_left == 28
@@ -236,12 +238,11 @@ def test_a_handler_asks_for_more(bench: Bench) -> None:
     bench.receive(message("m1"))
     slot = bench.hands.take()
     assert slot is not None
-    assert slot.ctx is not None
-    slot.ctx.extend(600)
+    bench.hands.ctx(slot).extend(600)
     bench.turn()
     assert bench.extensions()[0].seconds == [600]
     bench.answer(bench.extensions()[0])
-    assert slot.ctx.time_left == 598
+    assert bench.hands.ctx(slot).time_left == 598
     bench.finish("m1")
     bench.turn(LINGER)
     bench.answer_all()
@@ -258,8 +259,7 @@ def test_a_lapse_is_told_to_the_handler_and_counted(bench: Bench) -> None:
     bench.hands.take()
     bench.turn(15)
     bench.turn(13)
-    ctx = bench.hands.of("m1").ctx
-    assert ctx is not None
+    ctx = bench.hands.ctx(bench.hands.of("m1"))
     assert ctx.lease_lost
     assert bench.pool.counts["orders"].lost == 1
     bench.finish("m1", RETRY)
@@ -310,8 +310,7 @@ def test_sqs_says_the_lease_is_lost(bench: Bench) -> None:
     bench.hands.take()
     bench.turn(15)
     bench.answer(bench.extensions()[0], {0: LEASE_LOST})
-    ctx = bench.hands.of("m1").ctx
-    assert ctx is not None
+    ctx = bench.hands.ctx(bench.hands.of("m1"))
     assert ctx.lease_lost
     assert bench.pool.counts["orders"].extensions == 0
 
@@ -406,8 +405,7 @@ def test_a_handler_over_its_time_limit_is_told_and_left_alone(caplog: pytest.Log
     bench.answer_all()
     assert bench.pool.next_due() == NOW + 20
     bench.turn(5)
-    ctx = bench.hands.of("m1").ctx
-    assert ctx is not None
+    ctx = bench.hands.ctx(bench.hands.of("m1"))
     assert ctx.cancelled
     assert len(bench.pool.hung) == 1
     assert "handler handlers.orders (hadoken-default-1) has run message m1 for 20 s, its limit is 20 s" in caplog.text

@@ -161,8 +161,7 @@ def test_the_deadline_releases_what_runs(bench: Bench) -> None:
     assert [(one.message_id, one.slot) for one in left] == [("m1", 1), ("m2", 2)]
     (batch,) = bench.batches()
     assert batch.request.entries == [("m1#1", 0), ("m2#1", 0)]
-    ctx = bench.hands.of("m1").ctx
-    assert ctx is not None
+    ctx = bench.hands.ctx(bench.hands.of("m1"))
     assert ctx.cancelled
     bench.answer_all()
     bench.finish("m1")

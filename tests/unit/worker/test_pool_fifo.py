@@ -68,8 +68,7 @@ def test_a_failed_head_is_retried_in_place(bench: Bench) -> None:
     bench.turn(0.1)
     slot = bench.hands.take()
     assert slot is not None
-    assert slot.ctx is not None
-    assert (bench.running(), slot.ctx.attempt, slot.ctx.is_last_attempt) == (["a1"], 2, False)
+    assert (bench.running(), bench.hands.ctx(slot).attempt, bench.hands.ctx(slot).is_last_attempt) == (["a1"], 2, False)
     bench.finish("a1")
     bench.answer_all()
     bench.hands.take_all()
@@ -96,8 +95,7 @@ def test_the_last_attempt_in_place_is_dead_lettered_with_its_error(bench: Bench)
     bench.turn(5)
     slot = bench.hands.take()
     assert slot is not None
-    assert slot.ctx is not None
-    assert slot.ctx.is_last_attempt
+    assert bench.hands.ctx(slot).is_last_attempt
     bench.finish("a1", RETRY)
     (copy,) = bench.batches()
     assert copy.operation is Operation.COPY
