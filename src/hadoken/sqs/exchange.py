@@ -134,8 +134,8 @@ class Exchange:
 class Stale(ConnectionError):
     """A connection that was kept open turned out to be closed: the request is sent once more on a new one.
 
-    The other side may have applied it all the same; everything that is asked of SQS bears to be asked twice, for a message
-    is delivered at least once in any case.
+    The other side may have applied it all the same; everything that is asked of SQS bears to be asked twice, for a
+    message is delivered at least once in any case.
     """
 
 
