@@ -405,3 +405,44 @@ def test_a_mebibyte_is_all(spare: int, key: bool, reason: bool) -> None:
     one.message = one.message.__class__("m1", "h", "b" * (limits.MESSAGE_BYTES - spare), {}, {})
     copied = dead_letter(one).attributes
     assert (KEY_ATTRIBUTE in copied, REASON_ATTRIBUTE in copied) == (key, reason)
+
+
+def test_copies_that_are_too_much_for_one_batch_go_in_several(acks: Acks) -> None:
+    """SQS takes 1 MiB a batch; what does not fit follows at once, in its order."""
+    records = [acks.add(f"m{n}", Kind.DEAD_LETTER, urgent=True) for n in range(4)]
+    for one in records:
+        one.message = one.message.__class__(
+            one.message.message_id, "h", "b" * (limits.BATCH_BYTES // 2 - 1_000), {}, {}
+        )
+    batches = acks.acknowledger.flush_due(NOW)
+    assert [batch.records for batch in batches] == [records[:2], records[2:]]
+    assert acks.acknowledger.pending == 0
+
+
+def test_one_copy_of_a_mebibyte_goes_alone(acks: Acks) -> None:
+    """The first of a batch goes whatever its size."""
+    records = [acks.add(f"m{n}", Kind.DEAD_LETTER, urgent=True) for n in range(2)]
+    for one in records:
+        one.message = one.message.__class__(one.message.message_id, "h", "b" * limits.MESSAGE_BYTES, {}, {})
+    assert [batch.records for batch in acks.acknowledger.flush_due(NOW)] == [records[:1], records[1:]]
+
+
+def test_a_change_that_may_have_been_applied_ends_the_lease(acks: Acks) -> None:
+    """Nobody knows whether it was: once the message may be visible, no second change is sent for it (I4)."""
+    one = acks.add("m1", Kind.RELEASE, urgent=True)
+    two = acks.add("m2", Kind.RETRY, urgent=True, after=20)
+    batch = acks.sent(NOW)
+    acks.acknowledger.unanswered(batch)
+    assert (one.lease_end, two.lease_end) == (NOW, NOW + 20)
+    assert acks.acknowledger.answered(batch, {0: TRANSIENT, 1: TRANSIENT}, NOW + 1) == [(one, End.UNKNOWN)]
+    assert acks.acknowledger.flush_due(NOW + 2)[0].records == [two]
+
+
+def test_a_delete_that_may_have_been_applied_is_tried_again(acks: Acks) -> None:
+    """Twice deleted is once deleted: its lease goes on."""
+    one = acks.add("m1", urgent=True)
+    batch = acks.sent(NOW)
+    before = one.lease_end
+    acks.acknowledger.unanswered(batch)
+    assert one.lease_end == before
+    assert acks.acknowledger.answered(batch, {0: TRANSIENT}, NOW + 1) == []

@@ -8,7 +8,7 @@ from hadoken.errors import SQSError, SQSUnavailable
 from hadoken.outcome import Kind, Verdict
 from hadoken.pipeline.acknowledger import LINGER, LONGEST_RETRY, Operation
 from hadoken.pipeline.inflight import State
-from hadoken.sqs.api import BatchAnswer, ChangeVisibilityBatch, DeleteBatch, Received
+from hadoken.sqs.api import BatchAnswer, ChangeVisibilityBatch, DeleteBatch, Received, SentBatch
 from hadoken.worker.snapshot import PoolSnapshot
 from tests.unit.pipeline.making import DENIED, LEASE_LOST, NOW, TRANSIENT, message, queue
 from tests.unit.worker.bench import RETRY, Bench
@@ -302,6 +302,39 @@ def test_a_lapsed_message_that_no_thread_took_is_not_started(bench: Bench) -> No
     assert {r.message.message_id for r in bench.pool.table.records.values()} == {"m0", "m1"}
     counts = bench.pool.counts["orders"]
     assert (counts.lost, counts.unstarted) == (3, 1)
+
+
+@pytest.mark.parametrize("draining", [False, True])
+def test_a_withdrawn_message_that_is_ours_again_is_run(bench: Bench, draining: bool) -> None:
+    """Its lease had lapsed and it was received anew before a thread came to it: it is run once, not given back."""
+    bench.receive(message("m0"), message("m1"), message("m2"))
+    bench.hands.take_all()
+    bench.turn(15)
+    bench.turn(13)
+    bench.receive(message("m2", receives=2))
+    if draining:
+        bench.finish("m1")
+    bench.finish("m0")
+    assert bench.hands.take() is None
+    if draining:
+        bench.pool.drain()
+    bench.turn()
+    assert bench.hands.take() is not None
+    assert "m2" in bench.running()
+    assert [name for _, name in bench.hands.started].count("m2") == 1
+    assert bench.pool.counts["orders"].unstarted == 0
+
+
+def test_a_copy_that_the_answer_does_not_name_is_not_confirmed(bench: Bench) -> None:
+    """Its original is not deleted; the copy is sent again."""
+    bench.receive(message("m1"))
+    bench.run("m1", Verdict(Kind.DEAD_LETTER, reason="bad"))
+    bench.turn(LINGER)
+    (copy,) = bench.batches(Operation.COPY)
+    bench.open.remove(copy)
+    bench.pool.answered(copy, SentBatch({}), bench.now)
+    bench.turn(1)
+    assert [batch.operation for batch in bench.batches()] == [Operation.COPY]
 
 
 def test_sqs_says_the_lease_is_lost(bench: Bench) -> None:
