@@ -39,10 +39,16 @@ def farewell(report: Report | None, exit_code: int) -> str:
         return f"hadoken: ended with exit code {exit_code}\n"
     if report.clean:
         return "hadoken: drained, nothing left in flight\n"
-    return (
-        f"hadoken: drain forced: {len(report.in_flight)} handlers were still running, "
-        f"{report.unsettled} outcomes not confirmed, {report.open_polls} polls cut off; exit code {exit_code}\n"
-    )
+    left = [
+        f"{count} {what}"
+        for count, what in (
+            (len(report.in_flight), "handlers were still running"),
+            (report.unsettled, "outcomes not confirmed"),
+            (report.open_polls, "polls cut off unanswered"),
+        )
+        if count
+    ]
+    return f"hadoken: drain forced: {', '.join(left)}; exit code {exit_code}\n"
 
 
 def _queue_lines(plan: Plan) -> list[str]:
