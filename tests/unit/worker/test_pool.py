@@ -359,7 +359,9 @@ def test_an_outcome_refused_as_lost_is_counted_once(bench: Bench, verdict: Verdi
     assert bench.pool.counts["orders"].lost == 1
 
 
-@pytest.mark.parametrize("verdict", [Verdict(Kind.ACK), RETRY], ids=["ack", "retry"])
+@pytest.mark.parametrize(
+    "verdict", [Verdict(Kind.ACK), RETRY, Verdict(Kind.DEAD_LETTER, reason="bad")], ids=["ack", "retry", "dead letter"]
+)
 def test_a_lapse_while_settling_is_counted_once(bench: Bench, verdict: Verdict) -> None:
     """The lapse counts; that the delete or change then fails as well is not a second one."""
     bench.receive(message("m1"))
