@@ -268,9 +268,9 @@ class WorkerOptions(Options):
         "Seconds from the signal within which running handlers may finish.", "0..43200 s", _STOP, default=25
     )
     wait_time: int = option(
-        "Seconds of a long poll.",
-        "0..20 whole s",
-        number(*limits.WAIT_TIME, says="SQS allows", unit=" s", whole=True),
+        "Seconds of a long poll; one that does not wait would ask an empty queue again and again.",
+        "1..20 whole s",
+        number(1, limits.WAIT_TIME[1], says="hadoken allows", unit=" s", whole=True),
         default=20,
     )
     region: str | None = option(

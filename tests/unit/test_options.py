@@ -57,7 +57,7 @@ def test_a_timedelta_is_kept_as_seconds() -> None:
         (PoolOptions, {"name": "a", "queues": ["orders"]}, "it is queue names with their weights"),
         (PoolOptions, {"name": "a", "queues": {"orders": 0}}, "queues['orders'] is 0"),
         (PoolOptions, {"name": "a", "queues": {"no good": 1}}, "queue name 'no good'"),
-        (WorkerOptions, {"wait_time": 21}, "wait_time is 21 s; SQS allows 0..20"),
+        (WorkerOptions, {"wait_time": 21}, "wait_time is 21 s; hadoken allows 1..20"),
         (WorkerOptions, {"queues": "orders"}, "queues is 'orders'; it is one or more queue names"),
         (WorkerOptions, {"queues": []}, "queues is []"),
         (WorkerOptions, {"endpoint_url": "localhost:9324"}, "it is an http:// or https:// URL"),

@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import logging
 import math
+import threading
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from functools import partial
@@ -92,6 +93,7 @@ class Worker:
         self._credentials = Credentials()
         self._where = self.transport
         self._deadline = math.inf
+        self._life = threading.Lock()  # guards the next two; never held while calling out
         self._started = False
         self._ended = False
         self.stopped = Wake()
@@ -138,11 +140,12 @@ class Worker:
 
         Thread: any. Does not block.
         """
-        if self._ended:
-            raise LifecycleError("this worker was stopped", hint="make a new Worker to start again")
-        if self._started:
+        with self._life:
+            if self._ended:
+                raise LifecycleError("this worker was stopped", hint="make a new Worker to start again")
+            first, self._started = not self._started, True
+        if not first:
             return
-        self._started = True
         if self._sqs is None:
             self.plan.app.connect(self._connection)  # what handlers send goes where their messages come from
         self._spawn_all()
@@ -157,19 +160,25 @@ class Worker:
         """
         failure = self.engine.failure
         if isinstance(failure, ConfigurationError):
+            with self._life:
+                self._ended = True
             self._end()
             raise failure
 
     def stop(self) -> None:
-        """Drain and end. Returns when it is over; a second call, or one before `start`, does nothing.
+        """Drain and end. Returns when it is over; a second call waits for the first, one before `start` does nothing.
 
         Raises:
             DrainTimeout: handlers were still running at the drain deadline; their messages were given back.
 
         Thread: any but the worker's own. Blocks for at most `drain_timeout` + 5 s.
         """
-        if not self._started or self._ended:
-            self._ended = True
+        with self._life:
+            first, self._ended = not self._ended, True
+        if not self._started:
+            return
+        if not first:
+            self.stopped.wait(self.options.drain_timeout + 2 * FLUSH)
             return
         self.drain()
         self.engine.stopped.wait(max(0.0, self._deadline + FLUSH - SYSTEM.lease()))
@@ -296,7 +305,6 @@ class Worker:
 
     def _end(self) -> None:
         """End what is left; bounded: a hung handler or an open botocore poll is left behind."""
-        self._ended = True
         self.drain(0.0)
         self.engine.stopped.wait(LAST_JOIN)
         self._watch.stop()
