@@ -29,7 +29,7 @@ def transport() -> LocalSQS:
 def test_ten_threads_start_and_stop_one_worker(order: str) -> None:
     """Whatever the order, there is one start and one end; who stops returns only when it is over; nothing is left."""
     for _ in range(5):
-        worker = hadoken.Worker(app(), concurrency=2, wait_time=1, drain_timeout=5, sqs=transport())
+        worker = hadoken.Worker(app(), concurrency=2, wait_time=1, drain_timeout=0.2, sqs=transport())
         if order == "start first":
             worker.start()
         gate = threading.Barrier(10)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--wait-time",
-    type=click.IntRange(0, 20),
+    type=click.IntRange(1, 20),
     default=20,
     show_default=True,
     metavar="SECONDS",
