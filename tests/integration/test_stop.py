@@ -85,9 +85,7 @@ def test_parity_47_hung_handler(bench: Bench, journal: Journal, start_worker: St
         rf"in {line.thread} after \d+\.\d s"
     )
     worker.wait_for_line(r"worker_app\.py\", line \d+, in do")
-    worker.wait_for_line(
-        r"hadoken: drain forced: 1 handlers were still running; exit code 75"
-    )
+    worker.wait_for_line(r"hadoken: drain forced: 1 handlers were still running; exit code 75")
     assert not [line for line in worker.err if "Traceback" in line]
 
 
