@@ -27,7 +27,7 @@ from hadoken.pipeline.keeper import Extension
 from hadoken.worker.lookup import look_up
 from hadoken.worker.pool import Call, Poll, Pool
 from hadoken.worker.snapshot import PoolSnapshot, Snapshot
-from hadoken.worker.stop import Report, terminate
+from hadoken.worker.stop import Report, terminate, until
 
 if TYPE_CHECKING:
     from hadoken.sqs.api import SQS
@@ -204,8 +204,8 @@ class Engine:
         making = self._connecting
         if making is None:
             return
-        left = 0.0 if self.deadline is None else max(0.0, self.deadline - self.clock.lease())
-        await asyncio.wait({making}, timeout=left)
+        making.add_done_callback(lambda _: self.progress.set())
+        await until(making.done, self, lambda: self.deadline or 0.0)  # a second signal may still bring it forward
         if making.done():
             _close(making)
         else:

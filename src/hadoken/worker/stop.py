@@ -57,7 +57,7 @@ async def terminate(engine: Engine) -> Report:
         pool.drain()
     engine.wake()
     left: list[InFlight] = []
-    if not await _until(lambda: all(pool.idle for pool in pools), engine, lambda: engine.deadline or 0.0):
+    if not await until(lambda: all(pool.idle for pool in pools), engine, lambda: engine.deadline or 0.0):
         holding = [pool for pool in pools if len(pool.table)]
         left = [named for pool in pools for named in _abandon(pool, engine.clock.lease())]
         for named in left:
@@ -68,7 +68,7 @@ async def terminate(engine: Engine) -> Report:
         engine.wake()
         flushed_by = engine.clock.lease() + FLUSH
         # Idle, not merely empty: an open poll of ours brings back what was just released, to be given back again.
-        await _until(lambda: all(pool.idle for pool in holding), engine, lambda: flushed_by)
+        await until(lambda: all(pool.idle for pool in holding), engine, lambda: flushed_by)
     return Report(
         tuple(left),
         sum(len(pool.table) for pool in pools),
@@ -76,7 +76,7 @@ async def terminate(engine: Engine) -> Report:
     )
 
 
-async def _until(true: Callable[[], bool], engine: Engine, deadline: Callable[[], float]) -> bool:
+async def until(true: Callable[[], bool], engine: Engine, deadline: Callable[[], float]) -> bool:
     """Wait, turn by turn, until something is true; False when the deadline passed or the engine failed."""
     while not true():
         left = deadline() - engine.clock.lease()
