@@ -15,7 +15,7 @@ from hadoken.codec import Codec, type_name
 from hadoken.errors import ConfigurationError, DuplicateHandler, InvalidHandler
 from hadoken.events import ErrorHook, ErrorHooks, name_of
 from hadoken.handler import Handler
-from hadoken.options import DEFAULT_POOL, HandlerOptions, NonRetryable, PoolOptions, text
+from hadoken.options import DEFAULT_POOL, HandlerOptions, NonRetryable, PoolOptions, refuse_unknown, text
 from hadoken.outcome import Outcome
 from hadoken.queue import UNSET, Queue, Unset, given_options
 from hadoken.retry import Retries
@@ -119,18 +119,22 @@ class Handlers:
 
         return declare
 
-    def pool(self, name: str, *, concurrency: int = 16, queues: Mapping[str, int] | None = None) -> PoolOptions:
+    def pool(
+        self, name: str, *, concurrency: int = 16, queues: Mapping[str, int] | None = None, **unknown: Never
+    ) -> PoolOptions:
         """Declare a pool of handler threads. The pool "default" is there without it.
 
         Args:
             name: 1..32 letters, digits, - and _; its threads carry it.
             concurrency: 1..1000 handler threads.
             queues: queue name -> weight, its share of the receives while all have messages.
+            **unknown: none; a misspelt option is refused with the nearest name.
 
         Raises:
-            InvalidOption: a value cannot be.
+            InvalidOption: an option does not exist or cannot have this value.
             ConfigurationError: the pool was declared before.
         """
+        refuse_unknown("pool", unknown, ("concurrency", "queues"))
         options = PoolOptions(name=name, concurrency=concurrency, queues=queues or {})
         _refuse_second_pool(self.declared_pools, name)
         self.own_pools[name] = options

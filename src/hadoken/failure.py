@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
 from typing import Final
 
 from hadoken import limits
 
+# The files between a handler thread and the user's function; they are the same in every traceback.
+_OURS: Final = frozenset(str(Path(__file__).with_name(name)) for name in ("handler.py", "signature.py"))
 # Enough for a hundred frames; a recursion error or an exception with a 1 MiB message must not flood the log.
 TRACEBACK_CHARACTERS: Final = 16_384
 # The end names the exception and the innermost frames, so the beginning is what is cut short.
@@ -24,13 +28,22 @@ REASON_CHARACTERS: Final = 1_024
 def describe(error: BaseException) -> str:
     """The traceback as text, with causes and members, at most 16 KiB; the middle is what is left out. Never raises."""
     try:
-        text = "".join(traceback.format_exception(error)).rstrip("\n")
+        frames = _from_user_code(error.__traceback__)
+        text = "".join(traceback.format_exception(type(error), error, frames)).rstrip("\n")
     except Exception as failure:  # noqa: BLE001 -- the exception's own methods are user code
         return f"{type(error).__name__} (its traceback cannot be written: {type(failure).__name__})"
     if len(text) <= TRACEBACK_CHARACTERS:
         return text
     cut = "\n  [... cut ...]\n"
     return text[:_HEAD] + cut + text[_HEAD + len(cut) - TRACEBACK_CHARACTERS :]
+
+
+def _from_user_code(frames: TracebackType | None) -> TracebackType | None:
+    """The traceback from the first frame that is not ours on; all of it where every frame is ours."""
+    frame = frames
+    while frame is not None and frame.tb_frame.f_code.co_filename in _OURS:
+        frame = frame.tb_next
+    return frame or frames
 
 
 def reason_of(error: BaseException) -> str:

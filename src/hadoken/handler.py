@@ -41,10 +41,16 @@ _LOG_LEVEL: Final = {Kind.DEAD_LETTER: logging.ERROR, Kind.RETRY: logging.WARNIN
 _MAY_RETURN: Final = "it may return None, Ack(), Retry(), Release(), DeadLetter(reason) or Discard(reason)"
 _WORDS: Final = {
     Kind.RETRY: "failed, next try in {:.1f} s",
-    Kind.RELEASE: "released",
-    Kind.DEAD_LETTER: "to the dead-letter queue",
-    Kind.DISCARD: "discarded",
+    Kind.DEAD_LETTER: "failed for good: to the dead-letter queue",
 }
+_ASKED: Final = {
+    Kind.ACK: "done",
+    Kind.RETRY: "to be tried again in {:.1f} s, as it asked",
+    Kind.RELEASE: "released",
+    Kind.DEAD_LETTER: "to the dead-letter queue, as it asked",
+    Kind.DISCARD: "discarded, as it asked",
+}
+_LAST: Final = "failed, and that was its last attempt: to the dead-letter queue"
 # Seconds until the next try when even the judging failed: long enough not to spin, short enough to be seen. Guess.
 _LAST_RESORT: Final = 30.0
 
@@ -163,7 +169,7 @@ class Handler(Generic[B, P, R]):
         verdict = self._guarded("judging a failure", self._judge, error, ctx.attempt)
         if verdict is None:
             verdict = Verdict(Kind.RETRY, after=_LAST_RESORT, reason=type(error).__name__, failed=True)
-        self._guarded("logging a failure", self._log, error, verdict, raw, ctx.attempt, clock.lease() - started)
+        self._guarded("logging a failure", self._log, error, verdict, raw, ctx, clock.lease() - started)
         if verdict.failed and len(self._hooks):
             self._guarded("telling error hooks", self._tell, error, raw, ctx)
         failure.forget(error)
@@ -183,6 +189,8 @@ class Handler(Generic[B, P, R]):
             case Retry() as asked:
                 wait = self._wait(attempt) if asked.after is None else asked.after
                 return Verdict(Kind.RETRY, after=wait, reason=failure.clean_reason(asked.reason), failed=True)
+            case Ack():
+                return ACKED
             case Release():
                 return Verdict(Kind.RELEASE)
             case DeadLetter() as asked:
@@ -239,10 +247,11 @@ class Handler(Generic[B, P, R]):
             system_attributes=raw.system,
         )
 
-    def _log(self, error: BaseException, verdict: Verdict, raw: ReceivedMessage, attempt: int, took: float) -> None:
+    def _log(self, error: BaseException, verdict: Verdict, raw: ReceivedMessage, ctx: Context, took: float) -> None:
         """One record a failure, as text: a record that kept the exception would keep the message with it."""
         asked = _signal_in(error) is not None
-        level = logging.INFO if asked else _LOG_LEVEL[verdict.kind]
+        last = verdict.kind is Kind.RETRY and ctx.is_last_attempt  # SQS, or we where order matters, will see to it
+        level = logging.ERROR if last else logging.INFO if asked else _LOG_LEVEL[verdict.kind]
         if not _log.isEnabledFor(level):
             return
         _log.log(
@@ -251,11 +260,11 @@ class Handler(Generic[B, P, R]):
             self.name,
             raw.message_id,
             self.queue_name,
-            attempt,
+            ctx.attempt,
             took,
-            _WORDS[verdict.kind].format(verdict.after),
+            _LAST if last else (_ASKED if asked else _WORDS)[verdict.kind].format(verdict.after),
             f": {verdict.reason}" if verdict.reason else "",
-            "" if asked or _is_bad_body(error) else f"\n{failure.describe(error)}",
+            "" if asked or error.__traceback__ is None or _is_bad_body(error) else f"\n{failure.describe(error)}",
         )
 
 

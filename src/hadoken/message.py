@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
@@ -14,6 +15,10 @@ B = TypeVar("B")
 # dead-lettered.
 KEY_ATTRIBUTE = "hadoken-key"
 REASON_ATTRIBUTE = "hadoken-reason"
+
+
+def _ask_nobody(_seconds: float) -> None:
+    """Where no engine is, nothing has to be extended."""
 
 
 class Message(Generic[B]):
@@ -81,7 +86,7 @@ class Message(Generic[B]):
 
 
 class Context:
-    """Control of one run of a handler.
+    """Control of one run of a handler. `Context()` makes one for a unit test: a first attempt whose lease never ends.
 
     The flags are set by the engine while the handler runs; a long handler looks at them between its steps.
 
@@ -102,10 +107,10 @@ class Context:
     def __init__(
         self,
         *,
-        attempt: int,
-        is_last_attempt: bool,
-        lease_end: float,
-        ask_extend: Callable[[float], None],
+        attempt: int = 1,
+        is_last_attempt: bool = False,
+        lease_end: float = math.inf,
+        ask_extend: Callable[[float], None] = _ask_nobody,
         clock: Clock = SYSTEM,
     ) -> None:
         self.attempt = attempt

@@ -17,10 +17,8 @@ class OutcomeSignal(BaseException):
     """Base of the outcomes that may be returned or raised."""
 
 
-class Ack:
+class Ack(OutcomeSignal):
     """Handled: delete the message."""
-
-    __slots__ = ()
 
     def __repr__(self) -> str:
         return "Ack()"

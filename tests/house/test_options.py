@@ -44,7 +44,7 @@ def test_handler_takes_every_handler_option(function: Callable[..., object]) -> 
 def test_pool_takes_every_pool_option() -> None:
     """`app.pool` takes exactly the fields of `PoolOptions`, with the same defaults."""
     parameters = dict(inspect.signature(Handlers.pool).parameters)
-    del parameters["self"]
+    del parameters["self"], parameters["unknown"]
     assert list(parameters) == field_names(PoolOptions)
     defaults = {field.name: field.default for field in dataclasses.fields(PoolOptions)}
     assert parameters["concurrency"].default == defaults["concurrency"]

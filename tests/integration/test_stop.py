@@ -85,7 +85,7 @@ def test_parity_47_hung_handler(bench: Bench, journal: Journal, start_worker: St
         rf"in {line.thread} after \d+\.\d s"
     )
     worker.wait_for_line(r"worker_app\.py\", line \d+, in do")
-    worker.wait_for_line(r"hadoken: drain forced: 1 handlers were still running; exit code 75")
+    worker.wait_for_line(r"hadoken: drain forced: 1 handler was still running; exit code 75")
     assert not [line for line in worker.err if "Traceback" in line]
 
 
@@ -217,7 +217,7 @@ def test_parity_49_second_signal_in_a_long_poll(
     began = SYSTEM.lease()
     worker.send_signal(signal.SIGTERM)
     assert worker.wait() == FORCED, "what the poll may still bring stays invisible for a while"
-    worker.wait_for_line("drain forced: " + ("1 handlers" if bodies else "1 polls cut off unanswered"))
+    worker.wait_for_line("drain forced: " + ("1 handler" if bodies else "1 poll cut off unanswered"))
     assert SYSTEM.lease() - began <= 2 * REPORT, "far below the 20 s of the poll"
     assert bench.counts(url) == (len(bodies), 0, 0)
 

@@ -239,3 +239,9 @@ def test_what_the_app_shows_cannot_be_changed() -> None:
     assert repr(app) == "<App test: 1 handlers>"
     assert repr(app.queues["q"]) == "<Queue q>"
     assert repr(handler) == f"<Handler {__name__}.nothing of q>"
+
+
+def test_a_misspelt_option_of_a_pool_is_refused_with_the_nearest() -> None:
+    """As everywhere, the error names what was meant."""
+    with pytest.raises(InvalidOption, match="did you mean concurrency"):
+        App("shop").pool("slow", concurency=2)  # type: ignore[arg-type] # the mistake is the test

@@ -571,3 +571,44 @@ def test_a_bad_body_is_logged_in_one_line(caplog: pytest.LogCaptureFixture) -> N
     assert verdict.kind is Kind.RETRY
     assert "Traceback" not in caplog.text
     assert "DecodeError" in caplog.text
+
+
+def test_an_ack_may_be_raised() -> None:
+    """All five outcomes are returned or raised; a raised Ack is as good as a return."""
+    assert run(raising(Ack())) == ACKED
+
+
+def test_a_context_is_made_for_a_unit_test_without_an_engine() -> None:
+    """`Context()` is a first attempt whose lease never ends, and asking for more time is harmless."""
+    ctx = hadoken.Context()
+    ctx.extend(60)
+    assert (ctx.attempt, ctx.is_last_attempt, ctx.lease_lost, ctx.cancelled) == (1, False, False, False)
+    assert ctx.time_left == float("inf")
+
+
+def test_the_last_failure_is_an_error_that_says_where_the_message_goes(caplog: pytest.LogCaptureFixture) -> None:
+    """After the last attempt there is no next try: the log says so, as an error."""
+    handler = handler_of(raising(OwnError("broken")))
+    last = Context(attempt=5, is_last_attempt=True)
+    with caplog.at_level(logging.INFO, logger="hadoken.handler"):
+        handler.run(received(), last)
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert "attempt 5" in record.getMessage()
+    assert "its last attempt: to the dead-letter queue: OwnError: broken" in record.getMessage()
+
+
+def test_a_traceback_begins_where_the_users_code_does(caplog: pytest.LogCaptureFixture) -> None:
+    """The frames between the thread and the function are the same every time and are left out."""
+    with caplog.at_level(logging.INFO, logger="hadoken.handler"):
+        handler_of(raising(OwnError("broken"))).run(received(), context())
+    frames = [line for line in caplog.text.splitlines() if line.startswith('  File "')]
+    assert frames
+    assert not [line for line in frames if 'handler.py", line' in line and "src/hadoken" in line]
+
+
+def test_what_was_returned_by_mistake_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A wrong return value has no frames to show, so its sentence stands alone."""
+    with caplog.at_level(logging.INFO, logger="hadoken.handler"):
+        handler_of(lambda invoice: 42).run(received(), context())
+    assert caplog.text.count("returned int") == 1

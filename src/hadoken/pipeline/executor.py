@@ -15,7 +15,7 @@ import logging
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 import msgspec
@@ -174,6 +174,13 @@ class Executor:
         of the two reaches it.
         """
         self._withdrawn.add(ticket)
+
+    def withdraw_unstarted(self, tickets: Collection[int]) -> list[InHand]:
+        """Withdraw what no thread has begun yet, although one may have taken it; returns what threads have begun."""
+        self._withdrawn.update(tickets)
+        begun = [in_hand for in_hand in self.in_hand() if in_hand.ticket in self._withdrawn]
+        self._withdrawn.difference_update(in_hand.ticket for in_hand in begun)
+        return begun
 
     def take_back(self) -> list[int]:
         """Take back all that no thread has taken yet; returns their tickets in the order they were handed over."""

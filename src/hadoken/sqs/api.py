@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -211,6 +211,10 @@ class BlockingSQS(Protocol):
         ...
 
 
+# Our own code for a request that was not sent, since there was nothing to sign it with.
+NO_CREDENTIALS: Final = "NoCredentials"
+
+
 class Fault(enum.Enum):
     """Classes of errors, by what we do about them."""
 
@@ -267,7 +271,7 @@ _FAULTS: Mapping[str, Fault] = {
             "KMS.InvalidStateException",
             "KMS.InvalidKeyUsageException",
             "KMS.OptInRequired",
-            "NoCredentials",
+            NO_CREDENTIALS,
         ),
         Fault.DENIED,
     ),

@@ -19,10 +19,13 @@ from typing import Any, TypeVar
 
 import botocore.exceptions
 import botocore.session
+import msgspec
 from botocore.config import Config
 
 from hadoken.errors import ConfigurationError, SQSDenied, SQSError, SQSUnavailable
+from hadoken.sqs import aws_settings
 from hadoken.sqs.api import (
+    NO_CREDENTIALS,
     Attribute,
     BatchAnswer,
     ChangeVisibilityBatch,
@@ -64,6 +67,7 @@ class BotoClient:
     def __init__(self, connection: Connection, *, wait_time: float = 20, connections: int = 64) -> None:
         session = botocore.session.get_session()
         self._session = session
+        connection = _with_made_up_identity(session, connection)
         self._anonymous = connection.anonymous
         self._exchanges: list[Exchange] = []
         self._calls = self._client(session, connection, CALL_TIMEOUT, connections)
@@ -206,7 +210,7 @@ class BotoClient:
             raise SQSDenied(
                 f"{operation} failed: {error}",
                 operation=operation,
-                code="NoCredentials",
+                code=NO_CREDENTIALS,
                 hint="configure AWS credentials, or use the local SQS with --local",
             ) from error
         except botocore.exceptions.BotoCoreError as error:
@@ -308,6 +312,17 @@ class BotoTransport:
         while (work := self._work.get()) is not None:
             work()
             del work
+
+
+def _with_made_up_identity(session: botocore.session.Session, connection: Connection) -> Connection:
+    """Make up region and credentials where the endpoint is this machine and none are configured: nobody there minds."""
+    url = connection.endpoint_url or aws_settings.endpoint(session)
+    if connection.anonymous or url is None or not aws_settings.is_loopback(url):
+        return connection
+    if aws_settings.has_configured_credentials(session):
+        region = connection.region or session.get_config_variable("region") or "us-east-1"
+        return msgspec.structs.replace(connection, region=region)
+    return msgspec.structs.replace(connection, endpoint_url=url, anonymous=True)
 
 
 def _succeed(future: asyncio.Future[T], answer: T) -> None:

@@ -40,11 +40,11 @@ def farewell(report: Report | None, exit_code: int) -> str:
     if report.clean:
         return "hadoken: drained, nothing left in flight\n"
     left = [
-        f"{count} {what}"
-        for count, what in (
-            (len(report.in_flight), "handlers were still running"),
-            (report.unsettled, "outcomes not confirmed"),
-            (report.open_polls, "polls cut off unanswered"),
+        f"{count} {one if count == 1 else many}"
+        for count, one, many in (
+            (len(report.in_flight), "handler was still running", "handlers were still running"),
+            (report.unsettled, "outcome not confirmed", "outcomes not confirmed"),
+            (report.open_polls, "poll cut off unanswered", "polls cut off unanswered"),
         )
         if count
     ]

@@ -12,10 +12,10 @@ import random
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from hadoken.errors import QueueNotFound, SQSError
+from hadoken.errors import ConfigurationError, QueueNotFound, SQSError
 from hadoken.pipeline.queues import SHORT_TIMEOUT, QueueInfo, redrive_policy, visibility_timeout
 from hadoken.sqs.address import url_of
-from hadoken.sqs.api import SQS, Fault, fault_of
+from hadoken.sqs.api import NO_CREDENTIALS, SQS, Fault, fault_of
 
 if TYPE_CHECKING:
     from hadoken.worker.plan import Plan, PoolPlan
@@ -41,7 +41,7 @@ async def look_up(
 
     Raises:
         QueueNotFound: names every queue that is missing.
-        ConfigurationError: a queue's settings cannot work.
+        ConfigurationError: a queue's settings cannot work, or there are no credentials at all.
     """
     found: dict[str, QueueInfo] = {}
     wait = FIRST_AGAIN
@@ -68,6 +68,8 @@ async def _pass(sqs: SQS, plan: Plan, found: dict[str, QueueInfo], where: str) -
             found[name] = answer
         elif isinstance(answer, SQSError) and fault_of(answer) is Fault.NO_QUEUE:
             missing.append(name)
+        elif isinstance(answer, SQSError) and answer.code == NO_CREDENTIALS:
+            raise ConfigurationError("no AWS credentials are found", hint=answer.hint) from answer
         elif isinstance(answer, SQSError):
             trouble = answer
         else:
@@ -77,7 +79,7 @@ async def _pass(sqs: SQS, plan: Plan, found: dict[str, QueueInfo], where: str) -
         raise QueueNotFound(
             f"missing queue{'s' if len(missing) > 1 else ''}: {names}, in {where}",
             queues=missing,
-            hint="create them, or name them by HADOKEN_QUEUES__<NAME>",
+            hint=f"create {'them' if len(missing) > 1 else 'it'}, or map to another by HADOKEN_QUEUES__<NAME>",
         )
     return trouble
 

@@ -433,11 +433,9 @@ class Pool:
         """
         self.abandoned = True
         self._take_back()
-        for record in self.table.records.values():
-            if record.state is State.ACTIVE:
-                self.executor.withdraw(record.ticket)  # a thread may have taken it and not begun
-        left = [in_hand for in_hand in self.executor.in_hand() if in_hand.ticket in self.table.records]
-        for record in [r for r in self.table.records.values() if r.state is State.ACTIVE]:
+        active = [record for record in self.table.records.values() if record.state is State.ACTIVE]
+        left = self.executor.withdraw_unstarted({record.ticket for record in active})
+        for record in active:
             self.executor.tell(record.ticket, cancelled=True)
             if record.group is None and not record.lost:
                 record.verdict = RELEASED

@@ -56,6 +56,7 @@ async def terminate(engine: Engine) -> Report:
     for pool in pools:
         pool.drain()
     engine.wake()
+    _say_what_is_awaited(engine)
     left: list[InFlight] = []
     if not await until(lambda: all(pool.idle for pool in pools), engine, lambda: engine.deadline or 0.0):
         holding = [pool for pool in pools if len(pool.table)]
@@ -74,6 +75,20 @@ async def terminate(engine: Engine) -> Report:
         sum(len(pool.table) for pool in pools),
         sum(poller.granted > 0 for pool in pools for poller in pool.pollers),
     )
+
+
+def _say_what_is_awaited(engine: Engine) -> None:
+    """Whoever stops a worker and sees it go on wants to know what for."""
+    running = sum(len(pool.executor.in_hand()) for pool in engine.pools)
+    polls = [poller for pool in engine.pools for poller in pool.pollers if poller.granted]
+    if running or polls:
+        longest = max((poller.queue.wait_time for poller in polls), default=0)
+        log.info(
+            "waiting for %d running handlers and %d open polls (each ends within %d s); a second signal does not wait",
+            running,
+            len(polls),
+            longest,
+        )
 
 
 async def until(true: Callable[[], bool], engine: Engine, deadline: Callable[[], float]) -> bool:

@@ -210,16 +210,32 @@ def only_credentials_of(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
-def test_without_credentials_requests_are_denied(peer: Peer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The error says what to do."""
+def test_without_credentials_requests_are_denied(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The error says what to do; nothing is sent, for there is nothing to sign with."""
     only_credentials_of(tmp_path / "none", monkeypatch)
-    client = BotoClient(Connection(region="eu-central-1", endpoint_url=peer.url))
+    client = BotoClient(Connection(region="eu-central-1", endpoint_url="https://sqs.test/"))
     with pytest.raises(SQSDenied, match="GetQueueUrl failed") as caught:
         client.queue_url("orders")
     assert (caught.value.code, caught.value.hint) == (
         "NoCredentials",
         "configure AWS credentials, or use the local SQS with --local",
     )
+    client.refresh_credentials()
+    client.close()
+
+
+@pytest.mark.parametrize("named_by", ["argument", "environment"])
+def test_this_machine_minds_neither_region_nor_credentials(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, named_by: str
+) -> None:
+    """With an endpoint on loopback and nothing configured, both are made up: a local SQS is used without an account."""
+    only_credentials_of(tmp_path / "none", monkeypatch)
+    for name in ("AWS_DEFAULT_REGION", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    if named_by == "environment":
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", peer.url)
+    client = BotoClient(Connection(endpoint_url=peer.url if named_by == "argument" else None))
+    assert (client.region, client.endpoint_url.rstrip("/")) == ("us-east-1", peer.url.rstrip("/"))
     client.refresh_credentials()
     client.close()
 

@@ -144,3 +144,10 @@ def test_a_queue_given_by_url_is_not_asked_for(sqs: LocalSQS, monkeypatch: pytes
     before = sqs.queues.counters.of("GetQueueUrl").requests
     assert look_up(sqs, app_of("orders"))["orders"].url == sqs.url_now("mails")
     assert sqs.queues.counters.of("GetQueueUrl").requests == before + 1  # this test's own
+
+
+def test_no_credentials_at_all_are_a_mistake_of_the_users(sqs: LocalSQS) -> None:
+    """Waiting would not bring any: the boot ends with a sentence instead of staying up in silence."""
+    sqs.faults = Faults([Rule(operation="GetQueueUrl", code="NoCredentials")])
+    with pytest.raises(ConfigurationError, match="no AWS credentials are found"):
+        look_up(sqs, app_of("orders"))
