@@ -36,6 +36,7 @@ from tests.support.signals import TestSignal
 from tests.support.waiting import GLOBAL
 
 URL = "http://sqs.local/000000000000/orders"
+ELSEWHERE = "http://sqs.invalid"  # no request gets so far: without credentials none is sent
 SILENT = EntryFailure("InternalError", "the answer does not say", sender_fault=False)
 
 
@@ -240,9 +241,7 @@ def test_this_machine_minds_neither_region_nor_credentials(
     client.close()
 
 
-def test_credentials_that_cannot_be_renewed_are_an_error(
-    peer: Peer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_credentials_that_cannot_be_renewed_are_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Whoever renews them is told in our words, while those at hand last."""
     soon = datetime.fromtimestamp(SYSTEM.wall() + 60, tz=UTC).isoformat()
     keys = {"Version": 1, "AccessKeyId": "a", "SecretAccessKey": "b", "SessionToken": "c", "Expiration": soon}
@@ -251,7 +250,7 @@ def test_credentials_that_cannot_be_renewed_are_an_error(
     config = tmp_path / "config"
     config.write_text(f"[default]\ncredential_process = /bin/sh {script}\n")
     only_credentials_of(config, monkeypatch)
-    client = BotoClient(Connection(region="eu-central-1", endpoint_url=peer.url))
+    client = BotoClient(Connection(region="eu-central-1", endpoint_url=ELSEWHERE))
     with pytest.raises(SQSDenied, match="credentials cannot be refreshed"):
         client.refresh_credentials()
     client.close()

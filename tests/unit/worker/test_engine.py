@@ -51,7 +51,7 @@ class Running:
             plan(app or app_of(), WorkerOptions(concurrency=2), own_transport=True), self._connect, where=lambda: "here"
         )
         self.died: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="engine")
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._promise: asyncio.Future[SQS] | None = None
 
     def start(self) -> None:
