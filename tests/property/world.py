@@ -296,7 +296,7 @@ class World:
         polls = [poller.next_try() for poller in pool.pollers]
         return (
             f"now {self.now}, keeper {pool.keeper.next_due()}, acknowledger {pool.acknowledger.next_flush()}, "
-            f"held {pool.groups.next_try()}, time limits {pool._limit_at}, polls {polls}"
+            f"held {pool.groups.next_try()}, time limits {pool._limits.next_look()}, polls {polls}"
         )
 
     def _fate(self, call: Call) -> Wire:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from hadoken.outcome import Kind, Verdict
+
 
 class Counts(msgspec.Struct):
     """Counters of one queue; each counts messages and only grows.
@@ -34,3 +36,17 @@ class Counts(msgspec.Struct):
     unstarted: int = 0
     again: int = 0
     overrun: int = 0
+
+    def note(self, verdict: Verdict) -> None:
+        """Count the outcome of one handler."""
+        self.failed += verdict.failed
+        if verdict.kind is Kind.ACK:
+            self.acked += 1
+        elif verdict.kind is Kind.RETRY:
+            self.retried += 1
+        elif verdict.kind is Kind.RELEASE:
+            self.released += 1
+        elif verdict.kind is Kind.DEAD_LETTER:
+            self.dead_lettered += 1
+        else:
+            self.discarded += 1

@@ -283,8 +283,8 @@ class Engine:
 
     def _look_at_hung(self, pool: Pool) -> None:
         """A quarter of a pool hung, two threads at least, is beyond mending: drain, then exit 70."""
-        if len(pool.hung) >= max(2, pool.concurrency / 4) and not self._wanted_stop:
-            log.critical("pool %s: %d of %d handlers hang; draining", pool.name, len(pool.hung), pool.concurrency)
+        if pool.hung >= max(2, pool.concurrency / 4) and not self._wanted_stop:
+            log.critical("pool %s: %d of %d handlers hang; draining", pool.name, pool.hung, pool.concurrency)
             self.broken = True
             self.drain(self.clock.lease() + self._plan.options.drain_timeout)
 

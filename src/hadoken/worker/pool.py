@@ -28,12 +28,13 @@ from hadoken.pipeline.keeper import Extension, Keeper
 from hadoken.pipeline.lease import Margin, ServerClock
 from hadoken.pipeline.poller import Poller
 from hadoken.pipeline.queues import QueueInfo
+from hadoken.pipeline.time_limits import TimeLimits
 from hadoken.sqs import api
+from hadoken.worker.drain import RELEASED, Drain
 
 log = logging.getLogger("hadoken.pool")
 
 LAPSED = "it was not extended in time"
-RELEASED = Verdict(Kind.RELEASE)
 GIVEN_BACK = (Kind.RETRY, Kind.RELEASE)
 GONE_ELSEWHERE = (End.LOST, End.UNKNOWN)
 UNKNOWN = api.EntryFailure("InternalError", "the answer does not say", sender_fault=False)
@@ -56,9 +57,6 @@ class Pool:
 
     Attributes:
         counts: logical queue name -> its counters.
-        draining: no new receives; what is held is finished or given back.
-        abandoned: the drain deadline has passed: nothing is started any more, what comes is given back at once.
-        hung: tickets of messages whose handler is over its time limit.
     """
 
     def __init__(
@@ -75,13 +73,19 @@ class Pool:
         self.pollers = [Poller(queue) for queue in queues]
         self.admission = Admission(self.concurrency, lookahead=lookahead)
         self.counts = {queue.name: Counts() for queue in queues}
-        self.draining = False
-        self.abandoned = False
-        self.hung: set[int] = set()
+        self._drain = Drain(
+            self.table,
+            self.groups,
+            self.keeper,
+            executor,
+            self.acknowledger,
+            self.pollers,
+            start=self._activate,
+            give_back=self._give_back,
+        )
         self._server_clock = ServerClock()
-        self._limit_at: float | None = None
+        self._limits = TimeLimits(queues)
         self._turned_at = -math.inf
-        self._shortest_limit = min((q.time_limit for q in queues if q.time_limit is not None), default=math.inf)
 
     # ---- the engine's side -------------------------------------------------------------------------------------------
 
@@ -95,13 +99,14 @@ class Pool:
             for record in self.groups.due(now):
                 if not self.abandoned:  # else the drain gives it back, like all that waits
                     self._activate(record, now)
-            self._check_time_limits(now)
+            for record, in_hand in self._limits.over(self.table, self.executor.in_hand(), now):
+                self._overrun(record, in_hand, now)
             due = self.keeper.due(now)
             for record in due.lost:
                 self._lost(record, now)
             calls.extend(due.extensions)
             if self.draining:
-                self._drain(now)
+                self._drain.step(now)
             calls.extend(self.acknowledger.flush_due(now, everything=self.draining))
             calls.extend(self._polls(now))
             if not self.executor.want(self._enough(now)):
@@ -109,7 +114,12 @@ class Pool:
 
     def next_due(self) -> float | None:
         """When the next turn is needed if nothing else happens; None if never. May be in the past: then at once."""
-        times = [self.keeper.next_due(), self.acknowledger.next_flush(), self.groups.next_try(), self._limit_at]
+        times = [
+            self.keeper.next_due(),
+            self.acknowledger.next_flush(),
+            self.groups.next_try(),
+            self._limits.next_look(),
+        ]
         # One whose back-off was over at the last turn waits for places, which only another event can free.
         times.extend(at for p in self.pollers if (at := p.next_try()) is not None and at > self._turned_at)
         return min((at for at in times if at is not None), default=None)
@@ -193,8 +203,7 @@ class Pool:
     def _activate(self, record: Record, now: float) -> None:
         """Give a message that may run now to the handler threads."""
         self.table.move(record, State.ACTIVE)
-        if self._limit_at is None and self._shortest_limit < math.inf:
-            self._limit_at = now + self._shortest_limit
+        self._limits.began(now)
         self.executor.hand(
             Handed(
                 record.ticket,
@@ -210,8 +219,7 @@ class Pool:
 
     def _finished(self, finished: Finished, now: float) -> None:
         record = self.table.records.get(finished.ticket)
-        overran = finished.ticket in self.hung
-        self.hung.discard(finished.ticket)
+        overran = self._limits.came_back(finished.ticket)
         if record is None or record.state is not State.ACTIVE:
             return  # given up at the drain deadline; its outcome comes too late to count
         if overran:  # it came back after all, so what is left to do for it is held like any other
@@ -223,11 +231,11 @@ class Pool:
             return
         if verdict.kind is Kind.RETRY and self._retries_in_place(record, verdict):
             if not (record.is_last_attempt and record.queue.dead_letter_url):
-                self._count(record, verdict)
+                self.counts[record.queue.name].note(verdict)
                 self._hold(record, verdict, now)
                 return
             verdict = Verdict(Kind.DEAD_LETTER, reason=verdict.reason, failed=verdict.failed)
-        self._count(record, verdict)
+        self.counts[record.queue.name].note(verdict)
         if record.lost and verdict.kind not in (Kind.ACK, Kind.DISCARD):
             self._end(record, End.LOST, now, verdict)
             return
@@ -375,25 +383,8 @@ class Pool:
 
     # ---- time limits -------------------------------------------------------------------------------------------------
 
-    def _check_time_limits(self, now: float) -> None:
-        if self._limit_at is None or now < self._limit_at:
-            return
-        ends = [math.inf]
-        for in_hand in self.executor.in_hand():
-            record = self.table.records.get(in_hand.ticket)
-            limit = record.queue.time_limit if record else None
-            if record is None or limit is None or in_hand.ticket in self.hung or record.state is not State.ACTIVE:
-                continue
-            if in_hand.since + limit <= now:
-                self._overrun(record, in_hand, now)
-            else:
-                ends.append(in_hand.since + limit)
-        running = self.table.active > len(self.hung)
-        self._limit_at = min(*ends, now + self._shortest_limit) if running else None
-
     def _overrun(self, record: Record, in_hand: InHand, now: float) -> None:
         """End the extending of a handler that hangs; its thread keeps its slot and is not replaced."""
-        self.hung.add(record.ticket)
         record.keep = False
         self.counts[record.queue.name].overrun += 1
         self.executor.tell(record.ticket, cancelled=True)
@@ -410,6 +401,21 @@ class Pool:
     # ---- the end -----------------------------------------------------------------------------------------------------
 
     @property
+    def draining(self) -> bool:
+        """Whether what is held is only finished or given back."""
+        return self._drain.begun
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the drain deadline has passed."""
+        return self._drain.over
+
+    @property
+    def hung(self) -> int:
+        """How many handlers are over their time limit and have not come back."""
+        return len(self._limits.hung)
+
+    @property
     def idle(self) -> bool:
         """Whether nothing is held and no receive is open."""
         return not len(self.table) and not any(poller.granted for poller in self.pollers)
@@ -420,55 +426,13 @@ class Pool:
             poller.quiet = True
 
     def drain(self) -> None:
-        """Finish what runs, start what has a free thread, give the rest back; the next turns do it."""
+        """Begin to stop; the next turns finish, start or give back what is held."""
         self.quiet()
-        self.draining = True
-        self._take_back()
+        self._drain.begin()
 
     def abandon(self, now: float) -> list[InHand]:
-        """Give up what still runs: tell the handlers, release their messages (FIFO: leave the lease), say what it was.
-
-        Returns:
-            What the threads have in hand, one for each message given up; may be empty.
-        """
-        self.abandoned = True
-        self._take_back()
-        active = [record for record in self.table.records.values() if record.state is State.ACTIVE]
-        left = self.executor.withdraw_unstarted({record.ticket for record in active})
-        for record in active:
-            self.executor.tell(record.ticket, cancelled=True)
-            if record.group is None and not record.lost:
-                record.verdict = RELEASED
-                record.visible_at = now
-                self.table.move(record, State.SETTLING)
-                self.acknowledger.add(record, now, urgent=True)
-            else:
-                self.keeper.forget(record)
-                self.groups.leave(record)
-                self.table.remove(record)
-        return left
-
-    def _take_back(self) -> None:
-        """Let wait again what was handed over and no thread has taken."""
-        for ticket in self.executor.take_back():
-            record = self.table.records.get(ticket)
-            if record is not None and record.state is State.ACTIVE:
-                self.table.move(record, State.WAITING)
-
-    def _drain(self, now: float) -> None:
-        """Start what waits while threads are idle; give back the rest of a queue once it has no open receive.
-
-        While one is open, SQS would hand what we give back to ourselves, at the price of another receive.
-        """
-        open_queues = {poller.queue.name for poller in self.pollers if poller.granted}
-        waiting = [record for record in self.table.records.values() if record.state is State.WAITING]
-        for record in waiting:
-            startable = record.held_until is None and self.groups.is_head(record) and not record.lost
-            if startable and self.table.active < self.concurrency and not self.abandoned:
-                self._activate(record, now)
-        for record in reversed(waiting):
-            if record.state is State.WAITING and (self.abandoned or record.queue.name not in open_queues):
-                self._give_back(record, now)
+        """Give up what still runs at the drain deadline; see `Drain.abandon`."""
+        return self._drain.abandon(now)
 
     # ---- small things ------------------------------------------------------------------------------------------------
 
@@ -480,17 +444,3 @@ class Pool:
         batch = limits.BATCH_ENTRIES - self.acknowledger.pending % limits.BATCH_ENTRIES
         missing = self.admission.missing(self.table, self.pollers, now)
         return min(batch, missing) if missing else batch
-
-    def _count(self, record: Record, verdict: Verdict) -> None:
-        counts = self.counts[record.queue.name]
-        counts.failed += verdict.failed
-        if verdict.kind is Kind.ACK:
-            counts.acked += 1
-        elif verdict.kind is Kind.RETRY:
-            counts.retried += 1
-        elif verdict.kind is Kind.RELEASE:
-            counts.released += 1
-        elif verdict.kind is Kind.DEAD_LETTER:
-            counts.dead_lettered += 1
-        else:
-            counts.discarded += 1

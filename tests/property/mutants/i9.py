@@ -7,6 +7,7 @@ from typing import Final
 import pytest
 
 from hadoken.pipeline.inflight import Record, State
+from hadoken.worker.drain import Drain
 from hadoken.worker.pool import Pool
 from tests.property.mutants.mutant import Mutant
 
@@ -16,11 +17,11 @@ def _tail_released_on_each_failure(patch: pytest.MonkeyPatch) -> None:
 
 
 def _released_though_threads_are_idle(patch: pytest.MonkeyPatch) -> None:
-    def mutated(self: Pool, now: float) -> None:
-        for record in [r for r in self.table.records.values() if r.state is State.WAITING]:
+    def mutated(self: Drain, now: float) -> None:
+        for record in [r for r in self._table.records.values() if r.state is State.WAITING]:
             self._give_back(record, now)
 
-    patch.setattr(Pool, "_drain", mutated)
+    patch.setattr(Drain, "step", mutated)
 
 
 def _tail_released_beside_a_dead_letter(patch: pytest.MonkeyPatch) -> None:
