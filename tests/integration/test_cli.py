@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +17,7 @@ import pytest
 from hadoken.local.finding import look_at
 from tests.support import leftovers, ports
 from tests.support.processes import Child
-from tests.support.waiting import wait_until
+from tests.support.waiting import GLOBAL, wait_until
 
 Start = Callable[..., Child]
 
@@ -243,7 +245,9 @@ def test_what_cannot_be_typed_is_refused_before_anything_runs(start: Start) -> N
         (("sned", "q", "b"), "did you mean send?"),
         (("run", "shop:app", "--drain-timeout", "soon"), "no duration"),
         (("run", "shop:app", "--local", "--endpoint-url", "http://x"), "two places"),
-        (("run", "shop:app", "--concurrency", "0"), "0 is not in the range"),
+        (("run", "shop:app", "--concurrency", "0"), "0 is out of range; write a whole number, 1 to 1000"),
+        (("run", "shop:app", "--concurrency", "ten"), "'ten' is no number; write a whole number, 1 to 1000"),
+        (("run", "shop:app", "--queues", " , "), "names no queue"),
         (("send", "orders", "x", "-a", "novalue"), "NAME=VALUE"),
         (("send", "orders", "@nothing.txt"), "No such file"),
         (("send", "orders", "\x01"), "U+0001"),
@@ -278,6 +282,51 @@ def test_credentials_lead_to_aws_and_never_to_the_local_sqs(start: Start) -> Non
             assert "local SQS at" not in "\n".join(child.lines)
     assert (look_at(url, "counters") or {}).get("SendMessageBatch") is None
     assert sqs.terminate() == 0
+
+
+def test_a_hint_of_the_local_sqs_works_as_it_is_printed(start: Start, folder: Path) -> None:
+    """What is printed for hadoken and for boto3 is typed in another terminal, where nothing is set up, and works."""
+    sqs = start("local")
+    sqs.wait_for_line("Ctrl-C ends it")
+    sentence = "\n".join(sqs.err)
+    client = sentence.partition("boto3      ")[2].partition("aws cli")[0]
+    made = start_python(f"import boto3\nprint({client}.create_queue(QueueName='QUEUE')['QueueUrl'])", folder)
+    assert made.returncode == 0, made.stderr
+    words = re.search(r"^ +(HADOKEN_LOCAL_PORT=.*send QUEUE BODY --local)$", sentence, re.MULTILINE)
+    assert words is not None, sentence
+    bare = {"PATH": os.environ["PATH"], "AWS_EC2_METADATA_DISABLED": "true"}
+    sent = subprocess.run(
+        ["sh", "-c", words[1]], env=bare, cwd=folder, capture_output=True, timeout=GLOBAL, check=False
+    )
+    assert (sent.returncode, sent.stderr) == (0, b"")
+    assert sqs.terminate() == 0
+
+
+def start_python(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run some Python to its end, with no settings of AWS."""
+    bare = {"PATH": os.environ["PATH"], "AWS_EC2_METADATA_DISABLED": "true"}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, env=bare, cwd=folder, capture_output=True, text=True, timeout=GLOBAL, check=False)
+
+
+def test_nothing_is_made_before_all_is_checked(start: Start) -> None:
+    """A queue that has no handler is said with the nearest that has one, before a local SQS is started."""
+    child = start("run", "shop:app", "--local", "--queues", "ordres")
+    assert child.wait() == 78
+    assert child.lines == [
+        "hadoken: no handler for queue ordres; there are handlers for orders, steps.fifo (did you mean orders?)"
+    ]
+
+
+def test_a_local_worker_makes_what_it_serves_and_is_quick_to_end(start: Start) -> None:
+    """`--queues` leaves the other queues unmade; polls wait 2 s; -v shows each handler with its options."""
+    worker = start("run", "shop:app", "--local", "--queues", "orders", "-v")
+    worker.wait_for_line(r"DEBUG hadoken\.cli queue orders \(orders\): handler .*say, .*visibility_timeout 77")
+    url = url_in(worker)
+    worker.wait_for_line("polls wait 2 s")
+    worker.wait_for_line("receiving from orders")
+    assert set((look_at(url, "state") or {})["queues"]) == {"orders", "orders-dlq"}
+    assert worker.interrupt() == 0
 
 
 def test_a_worker_does_not_load_what_only_a_terminal_needs(start_process: Start, folder: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from hadoken.demo.query import find
 from hadoken.demo.source import python_files, standard_library
 from tests.support import ports
 from tests.support.processes import Child
-from tests.support.waiting import wait_until
+from tests.support.waiting import GLOBAL, wait_until
 
 Start = Callable[..., Child]
 
@@ -102,6 +103,33 @@ def test_books_that_do_not_balance_exit_1_and_name_the_difference(start_process:
     assert len(failed) == 4  # files, definitions, messages sent, packages
     assert "ok    6 dead letters = 5 planted + 1 more that are no Python, each with its reason" in text
     assert "The books do not balance" in demo.out[-1]
+
+
+@pytest.mark.timeout(90)
+def test_a_folder_is_told_as_what_it_is_and_can_be_asked(start_hadoken: Start, folder: Path) -> None:
+    """The demo on a folder does not call it a library; the query that it proposes finds something; asking has an end.
+
+    A reader that goes away ends the query without a traceback, and a name that is not there is said so.
+    """
+    demo = start_hadoken("demo", "--library", "library", "--database", "index.sqlite3", cwd=folder)
+    assert demo.wait(DEMO) == 0
+    text = "\n".join(demo.out)
+    assert f"folder     {folder / 'library'}" in text
+    assert "of Python" not in text
+    ask = re.search(r"HADOKEN_LIBRARY_INDEX=\S+ \\\n +.* -m hadoken\.demo\.query '\w+'", text)
+    assert ask is not None, text
+    assert typed(ask[0], folder) == (0, "shop/cart.py:4 function empty\n", "")
+    everything = re.sub(r"'\w+'$", "'*'", ask[0])
+    assert typed(f"({everything}; echo $? >&2) | exec true", folder)[::2] in {(0, "0\n"), (0, "141\n")}
+    code, out, err = typed(re.sub(r"'\w+'$", "nothing", ask[0]), folder)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"nothing named nothing in {folder / 'index.sqlite3'}")
+
+
+def typed(line: str, folder: Path) -> tuple[int, str, str]:
+    """Type a line into a shell: exit code, standard output, standard error."""
+    done = subprocess.run(["sh", "-c", line], cwd=folder, capture_output=True, text=True, timeout=GLOBAL, check=False)
+    return done.returncode, done.stdout, done.stderr
 
 
 @pytest.mark.timeout(90)

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import urlsplit
 
 import click
+
+from hadoken.cli.numbers import Whole
 
 _USE: Final = """\
   boto3      boto3.client("sqs", endpoint_url="{url}", region_name="us-east-1",
                           aws_access_key_id="local", aws_secret_access_key="local")
-  aws cli    aws --endpoint-url {url} sqs list-queues
-  hadoken    hadoken send QUEUE BODY --endpoint-url {url}
+  aws cli    {account} aws --region us-east-1 \\
+                 --endpoint-url {url} sqs create-queue --queue-name QUEUE
+  hadoken    {run}
+             {send}
 Ctrl-C ends it; what is in its queues is lost then."""
+_ACCOUNT: Final = "AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local"  # any will do; without some, clients refuse
 
 
 @click.command("local", short_help="Run a local SQS that boto3 and the AWS CLI can talk to.")
 @click.option(
     "--port",
-    type=click.IntRange(0, 65_535),
+    type=Whole(0, 65_535),
     metavar="PORT",
     help="0 takes a free one.  [default: HADOKEN_LOCAL_PORT, else 9324]",
 )
@@ -39,4 +45,18 @@ def command(*, port: int | None, host: str) -> None:
 def _tell(url: str) -> None:
     """Say where it listens; the endpoint alone on standard output, for scripts."""
     click.echo(url)
-    click.echo(_USE.format(url=url), err=True)
+    run, send = _typed("run MODULE:APP", url), _typed("send QUEUE BODY", url)
+    click.echo(_USE.format(url=url, account=_ACCOUNT, run=run, send=send), err=True)
+
+
+def _typed(words: str, url: str) -> str:
+    """A command of ours that reaches it, as it can be typed in another terminal."""
+    from hadoken.cli.typed import program  # noqa: PLC0415 -- see the rules in main
+    from hadoken.local.finding import VARIABLE  # noqa: PLC0415 -- the same
+    from hadoken.local.server import HOST, PORT  # noqa: PLC0415 -- the same
+
+    where = urlsplit(url)
+    if where.hostname != HOST:  # there `--local` does not look
+        return f"{_ACCOUNT} {program()} {words} --region us-east-1 --endpoint-url {url}"
+    moved = "" if where.port == PORT else f"{VARIABLE}={where.port} "
+    return f"{moved}{program()} {words} --local"

@@ -51,7 +51,7 @@ class Commands(click.Group):
 def root() -> None:
     """Process Amazon SQS messages with pools of handler threads.
 
-    `hadoken demo` shows all of it in half a minute, without an AWS account.
+    `hadoken demo` shows all of it in a quarter of a minute, without an AWS account.
     """
 
 

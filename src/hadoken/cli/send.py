@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from hadoken.cli.durations import seconds
+from hadoken.cli.numbers import Whole
 
 if TYPE_CHECKING:
     from hadoken.errors import QueueNotFound
@@ -27,7 +28,7 @@ _CHUNK: Final = 1_000  # messages built at a time: bounds memory, costs nothing 
 @click.option("-a", "--attribute", "attributes", multiple=True, metavar="K=V", help="A message attribute; repeatable.")
 @click.option("--message-group-id", metavar="ID", help="Required on FIFO queues.")
 @click.option("--delay", callback=seconds, metavar="SECONDS", help="Time until it can be received, up to 15m.")
-@click.option("--count", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Send it N times.")
+@click.option("--count", type=Whole(1), default=1, show_default=True, metavar="N", help="Send it N times.")
 def command(
     *,
     queue: str,
@@ -145,8 +146,9 @@ def _no_queue(queue: str, address: str, connection: Connection) -> QueueNotFound
     mapped = "" if address == queue else f" ({address})"
     where = f"region {client.region} at {client.endpoint_url}"
     client.close()
+    makes = "hadoken run MODULE:APP --local creates the queues of an app"
     return errors.QueueNotFound(
         f"missing queue: {queue}{mapped}, in {where}",
         queues=[queue],
-        hint="create it, or look at the name, the region and the endpoint",
+        hint=makes if connection.anonymous else "create it, or look at the name, the region and the endpoint",
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from hadoken.demo.books import Line, shown
 from hadoken.demo.index import VARIABLE
+from hadoken.demo.interpreter import interpreter
 from hadoken.demo.paint import paint
 
 if TYPE_CHECKING:
@@ -43,29 +44,25 @@ def books(lines: Iterable[Line]) -> str:
     return "\n".join(told)
 
 
-def query(database: Path, *, usual: bool) -> str:
+def query(database: Path, pattern: str, *, usual: bool) -> str:
     """How to ask the index.
 
     Args:
         database: where it is.
+        pattern: of a name that is in it.
         usual: whether it is where it is looked for without being told.
     """
-    told = "" if usual else f"{VARIABLE}={database} \\\n    "
+    file = shlex.quote(str(database))
+    told = "" if usual else f"{VARIABLE}={file} \\\n    "
     sql = "SELECT kind, count(*) FROM definitions GROUP BY kind"
-    ask = f"{_python()} -m hadoken.demo.query 'JSON*coder'"
-    return f'{paint("bold", "Ask the index")}\n  {told}{ask}\n  sqlite3 {database} \\\n    "{sql}"'
+    ask = f"{interpreter()} -m hadoken.demo.query '{pattern}'"
+    return f'{paint("bold", "Ask the index")}\n  {told}{ask}\n  sqlite3 {file} \\\n    "{sql}"'
 
 
 def _cut(text: str, width: int) -> str:
     """The text, or its beginning where it is longer than `width` (twenty characters at the least)."""
     width = max(20, width)
     return text if len(text) <= width else f"{text[: width - 3]}..."
-
-
-def _python() -> str:
-    """The interpreter as it can be typed here: by its path within the current folder, if it is there."""
-    program, here = Path(sys.executable), Path.cwd()
-    return str(program.relative_to(here)) if program.is_relative_to(here) else str(program)
 
 
 def _index(outcome: Outcome) -> Iterator[str]:

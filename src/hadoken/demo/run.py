@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Final
 import hadoken
 from hadoken.clock import Wake
 from hadoken.demo.app import app, files, index, slow_files, summaries
-from hadoken.demo.books import Line, Outcome, balance, read_letters, read_rows
+from hadoken.demo.books import Line, Outcome, Rows, balance, read_letters, read_rows
 from hadoken.demo.index import VARIABLE, default_path
 from hadoken.demo.paint import paint
-from hadoken.demo.plant import RECEIVES, Plant, interleaved
+from hadoken.demo.plant import PACKAGE, RECEIVES, Plant, interleaved
 from hadoken.demo.progress import Progress
 from hadoken.demo.report import books, query, report
 from hadoken.demo.source import SKIPPED, SourceFile, listing, standard_library
@@ -72,12 +72,12 @@ def demo(
             place = Path(folder)
             plant = Plant(place / "plant")
             _introduce(root, plant, log)
-            lines = _books(root, plant, place / "index.sqlite3", meddle)
+            lines, known = _books(root, plant, place / "index.sqlite3", meddle)
             shutil.move(place / "index.sqlite3", target)
     except KeyboardInterrupt:
         print("\ninterrupted: the worker has drained, no index is kept")
         return INTERRUPTED
-    print(f"\n{books(lines)}\n\n{query(target, usual=target == default_path())}\n")
+    print(f"\n{books(lines)}\n\n{query(target, known, usual=target == default_path())}\n")
     balanced = not any(line.differences for line in lines)
     print(
         paint("green", "The books balance.") if balanced else paint("red", "The books do not balance: see FAIL above.")
@@ -85,8 +85,12 @@ def demo(
     return BALANCED if balanced else UNBALANCED
 
 
-def _books(root: Path, plant: Plant, database: Path, meddle: Callable[[Path], None] | None) -> list[Line]:
-    """Do the work, tell of it, and compare it with what an independent look at the files finds."""
+def _books(root: Path, plant: Plant, database: Path, meddle: Callable[[Path], None] | None) -> tuple[list[Line], str]:
+    """Do the work, tell of it, and compare it with what an independent look at the files finds.
+
+    Returns:
+        The books, and a pattern of names that are in the index.
+    """
     memory = rss_mib()
     threads = Threads()
     index.move_to(database)
@@ -110,7 +114,20 @@ def _books(root: Path, plant: Plant, database: Path, meddle: Callable[[Path], No
         budget=done.budget,
     )
     print(f"\n{report(outcome, done.requests, (memory, done.rss, at_end), done.seconds)}")
-    return balance(outcome)
+    return balance(outcome), _known(outcome.rows, root)
+
+
+def _known(rows: Rows, root: Path) -> str:
+    """A pattern that finds something: in the standard library a good one, else a name of that folder, or anything."""
+    if _is_library(root):
+        return "JSON*coder"
+    found = (name for file, defined in rows.defined.items() if not file.startswith(f"{PACKAGE}/")
+             for kind, name, _ in defined if kind != "method")  # fmt: skip
+    return next(found, "*")
+
+
+def _is_library(root: Path) -> bool:
+    return root == standard_library().absolute()
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,10 +219,13 @@ def _left(sqs: LocalSQS) -> int:
 
 
 def _introduce(root: Path, plant: Plant, log: Path) -> None:
+    skipped = SKIPPED - _NO_LIBRARY if _is_library(root) else SKIPPED
+    of = f"of Python {platform.python_version()}, " if _is_library(root) else ""
+    without = textwrap.wrap(f"{of}without {', '.join(sorted(skipped))}", 66, break_on_hyphens=False)
     print(f"""\
 {paint("bold", f"hadoken {hadoken.__version__} demo")}: each Python file is a message, a worker indexes them
-  library    {root}
-             of Python {platform.python_version()}, without {", ".join(sorted(SKIPPED - _NO_LIBRARY))}
+  {"library" if of else "folder":<10} {root}
+{textwrap.indent(chr(10).join(without), " " * 13)}
   planted    {plant.words},
              which is the visibility timeout of their queue
   log        {log}""")

@@ -12,7 +12,7 @@ from hadoken.sqs.address import url_of
 from hadoken.sqs.api import Fault, fault_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from hadoken.app import App
     from hadoken.sqs.boto import BotoClient
@@ -33,14 +33,16 @@ def provision(
     app: App,
     connection: Connection,
     *,
+    served: Collection[str] | None = None,
     visibility_timeout: int = limits.DEFAULT_VISIBILITY,
     max_receives: int = MAX_RECEIVES,
 ) -> list[str]:
     """Create the queues of an app that do not exist yet, and leave those that do as they are.
 
     Args:
-        app: all its declared queues are made, those without a handler too.
+        app: its declared queues are made, those without a handler too, since its handlers may send to them.
         connection: to the local SQS.
+        served: names of the queues that a worker serves; a queue whose handler it leaves out is not made. None: all.
         visibility_timeout: seconds, for queues whose handler sets none.
         max_receives: maxReceiveCount: receives after which a message goes to the dead-letter queue.
 
@@ -55,7 +57,8 @@ def provision(
     """
     from hadoken.sqs.boto import BotoClient  # noqa: PLC0415 -- loads botocore
 
-    wanted = {_plain_name(app, name): name for name in app.queues}
+    left_out = set() if served is None else app.handlers.keys() - set(served)
+    wanted = {_plain_name(app, name): name for name in app.queues if name not in left_out}
     letters = {dead_letter_queue_of(address) for address in wanted}
     client = BotoClient(connection)
     try:

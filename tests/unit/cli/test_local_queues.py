@@ -6,6 +6,7 @@ import pytest
 
 import hadoken
 from hadoken.errors import ConfigurationError
+from hadoken.local.child import LocalSQS
 from hadoken.local.finding import VARIABLE, answers, default_url, look_at, usual_or_local
 from hadoken.local.provision import dead_letter_queue_of, provision
 from tests.support import ports
@@ -58,3 +59,18 @@ def test_nobody_and_strangers_are_no_local_sqs(monkeypatch: pytest.MonkeyPatch) 
         assert usual_or_local(region="eu-west-3") == hadoken.Connection(region="eu-west-3")
     elsewhere = hadoken.Connection(endpoint_url="http://sqs:1")
     assert usual_or_local(endpoint_url="http://sqs:1") == elsewhere
+
+
+def test_only_what_a_worker_uses_is_made() -> None:
+    """A queue whose handler is left out is not made; one without a handler is, for handlers may send to it."""
+    app = hadoken.App("x")
+    app.queue("audit", str)
+    for name in ("orders", "steps.fifo"):
+        app.handler(name)(_take)
+    with LocalSQS() as sqs:
+        assert provision(app, sqs.connection, served=["orders"]) == ["audit", "orders"]
+        assert set((look_at(sqs.url, "state") or {})["queues"]) == {"audit", "audit-dlq", "orders", "orders-dlq"}
+        assert provision(app, sqs.connection) == ["steps.fifo"]
+
+
+def _take(body: str) -> None: ...
