@@ -21,10 +21,23 @@ help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 # ------------------------------------------------------------------------------------------------------------- set-up
-$(BIN)/python:
+$(BIN)/python: | same-python
 	@test -n "$(PYTHON)" || { echo "hadoken needs Python >= 3.11 with venv; none found. Try: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@echo "making $(VENV) with $$("$(PYTHON)" --version)"
 	@"$(PYTHON)" -m venv $(VENV)
+
+# An environment that is there stays what it is, so whoever asks for another Python must not be served by the old one.
+.PHONY: same-python
+same-python:
+ifneq ($(origin PYTHON),file)
+	@test ! -x $(BIN)/python || { \
+		version='import sys; print(sys.implementation.name, sys.version)'; \
+		has=$$($(BIN)/python -c "$$version") || exit 1; \
+		wanted=$$("$(PYTHON)" -c "$$version") || { echo "PYTHON=$(PYTHON) does not run" >&2; exit 1; }; \
+		test "$$has" = "$$wanted" || { \
+			echo "$(VENV) was made with $${has%% (*}, and PYTHON=$(PYTHON) is $${wanted%% (*}." >&2; \
+			echo "Run: make clean, and again; or keep both: make VENV=.venv-other PYTHON=$(PYTHON) ..." >&2; exit 1; }; }
+endif
 
 # Without isolation the build uses the pinned hatchling; without dependencies nothing unpinned comes in.
 $(VENV)/run.stamp: $(BIN)/python requirements/run.txt pyproject.toml
