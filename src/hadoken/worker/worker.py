@@ -7,7 +7,7 @@ import concurrent.futures
 import logging
 import math
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from types import TracebackType
@@ -18,7 +18,7 @@ from hadoken.errors import ConfigurationError, DrainTimeout, LifecycleError
 from hadoken.options import WorkerOptions
 from hadoken.retry import seconds_of
 from hadoken.sqs.connection import Connection
-from hadoken.threads.spawn import Threads
+from hadoken.threads.spawn import Birth, Threads
 from hadoken.threads.watch import Watch
 from hadoken.worker.blocking import Credentials, Resolver
 from hadoken.worker.engine import Engine
@@ -310,7 +310,15 @@ class Worker:
         self._watch.stop()
         self._credentials.stop()
         self._resolver.stop()
-        left = self.threads.join(LAST_JOIN)
-        if left:
-            log.warning("threads left behind: %s", ", ".join(birth.name for birth in left))
+        self._report_left(self.threads.join(LAST_JOIN))
         self.stopped.set()
+
+    def _report_left(self, left: Sequence[Birth]) -> None:
+        """Name the threads that are still there; one that is in a poll that was cut off ends by itself."""
+        report = self.engine.report
+        polling = [birth for birth in left if birth.role == "sqs"] if report is not None and report.open_polls else []
+        others = [birth.name for birth in left if birth not in polling]
+        if polling:
+            log.info("%d threads end with the polls that were cut off, within %d s", len(polling), self.plan.wait_time)
+        if others:
+            log.warning("threads left behind: %s", ", ".join(others))
