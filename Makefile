@@ -36,7 +36,7 @@ ifneq ($(origin PYTHON),file)
 		wanted=$$("$(PYTHON)" -c "$$version") || { echo "PYTHON=$(PYTHON) does not run" >&2; exit 1; }; \
 		test "$$has" = "$$wanted" || { \
 			echo "$(VENV) was made with $${has%% (*}, and PYTHON=$(PYTHON) is $${wanted%% (*}." >&2; \
-			echo "Run: make clean, and again; or keep both: make VENV=.venv-other PYTHON=$(PYTHON) ..." >&2; exit 1; }; }
+			echo "Run make clean, then this again." >&2; exit 1; }; }
 endif
 
 # Without isolation the build uses the pinned hatchling; without dependencies nothing unpinned comes in.
