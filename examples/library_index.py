@@ -1,6 +1,7 @@
 """The Python standard library as work for a queue: an app of two queues, shown whole in `hadoken.demo.app`.
 
-In one terminal run the worker, with a local SQS and no AWS account:
+`python` is the one that has hadoken, such as .venv/bin/python. In one terminal run the worker, with a local SQS and no AWS
+account:
 
     python -m hadoken run examples.library_index:app --local
 
@@ -10,7 +11,7 @@ In another give it work, once for each Python file of the standard library (or o
 
 and ask what it knows:
 
-    sqlite3 ~/.cache/hadoken/library-index.sqlite3 "SELECT file, line FROM definitions WHERE name = 'JSONDecoder'"
+    python -m hadoken.demo.query 'JSON*coder'
 
 HADOKEN_LIBRARY_INDEX names another file for the index. `hadoken demo` does all of this at once, and checks it.
 """

@@ -48,7 +48,7 @@ LOCAL_WAIT_TIME: Final = 2
     "--wait-time",
     type=Whole(1, 20),
     metavar="SECONDS",
-    help=f"How long a long poll waits, 1 to 20.  [default: {WAIT_TIME}, with --local {LOCAL_WAIT_TIME}]",
+    help=f"How long a long poll waits.  [default: {WAIT_TIME}, with --local {LOCAL_WAIT_TIME}]",
 )
 @click.option("--region", help="AWS region.  [default: the usual AWS settings]")
 @click.option("--endpoint-url", metavar="URL", help="Where SQS is, when it is not AWS's own address.")

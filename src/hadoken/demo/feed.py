@@ -26,7 +26,7 @@ def feed(library: Path | None = None) -> int:
     """
     connection = usual_or_local()
     app.connect(connection)
-    root = library or standard_library()
+    root = (library or standard_library()).absolute()  # the worker may run in another folder
     bodies = listing(root, uuid.uuid4().hex[:8])
     files.send_many(bodies)
     where = f"the local SQS at {connection.endpoint_url}" if connection.anonymous else "SQS"

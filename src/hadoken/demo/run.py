@@ -121,7 +121,7 @@ def _known(rows: Rows, root: Path) -> str:
     """A pattern that finds something: in the standard library a good one, else a name of that folder, or anything."""
     if _is_library(root):
         return "JSON*coder"
-    found = (name for file, defined in rows.defined.items() if not file.startswith(f"{PACKAGE}/")
+    found = (name for file, defined in sorted(rows.defined.items()) if not file.startswith(f"{PACKAGE}/")
              for kind, name, _ in defined if kind != "method")  # fmt: skip
     return next(found, "*")
 
