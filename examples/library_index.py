@@ -1,7 +1,7 @@
 """The Python standard library as work for a queue: an app of two queues, shown whole in `hadoken.demo.app`.
 
-`python` is the one that has hadoken, such as .venv/bin/python. In one terminal run the worker, with a local SQS and no AWS
-account:
+`python` is the one that has hadoken, such as .venv/bin/python. In one terminal run the worker, with a local SQS and no
+AWS account:
 
     python -m hadoken run examples.library_index:app --local
 
