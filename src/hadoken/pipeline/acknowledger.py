@@ -26,6 +26,7 @@ from hadoken.outcome import Kind, Verdict
 from hadoken.pipeline.inflight import State
 from hadoken.pipeline.lease import Margin, extension
 from hadoken.sqs.api import (
+    NO_ANSWER,
     Attribute,
     ChangeVisibilityBatch,
     DeleteBatch,
@@ -203,15 +204,6 @@ class Acknowledger:
                 batches.append(Batch(bucket.operation, bucket.queue, records, handles, request, now))
         return batches
 
-    def unanswered(self, batch: Batch) -> None:
-        """Take in that nobody knows whether a batch was applied; its failure follows by `answered`.
-
-        If a visibility change was, another worker may get the message as soon as it is visible: our lease ends then.
-        """
-        if isinstance(batch.request, ChangeVisibilityBatch):
-            for record, (_, seconds) in zip(batch.records, batch.request.entries, strict=True):
-                record.lease_end = min(record.lease_end, batch.sent_at + seconds)
-
     def answered(self, batch: Batch, failed: Mapping[int, EntryFailure], now: float) -> list[tuple[Record, End]]:
         """Take in the answer to a batch: position -> failure; empty when every entry was applied.
 
@@ -227,6 +219,9 @@ class Acknowledger:
             if record.state is State.GONE:
                 continue  # received anew, or given up at a drain deadline, while the call was on the wire
             failure = failed.get(position)
+            if failure is not None and failure.code == NO_ANSWER and isinstance(batch.request, ChangeVisibilityBatch):
+                # It may have been applied, and then another worker may get the message as soon as it is visible.
+                record.lease_end = min(record.lease_end, batch.sent_at + batch.request.entries[position][1])
             if batch.handles[position] != record.handle and batch.operation is not Operation.COPY:
                 self._bucket(record.queue, batch.operation).put(record, now, urgent=True)  # received anew meanwhile
                 continue

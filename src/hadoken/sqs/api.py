@@ -215,6 +215,10 @@ class BlockingSQS(Protocol):
 NO_CREDENTIALS: Final = "NoCredentials"
 
 
+# Our own code for a request, or an entry of one, of which nobody knows whether SQS has applied it.
+NO_ANSWER: Final = "NoAnswer"
+
+
 class Fault(enum.Enum):
     """Classes of errors, by what we do about them."""
 
@@ -284,6 +288,7 @@ _FAULTS: Mapping[str, Fault] = {
             "ServiceUnavailable",
             "ServiceUnavailableException",
             "RequestTimeout",
+            NO_ANSWER,
             "RequestTimeoutException",
         ),
         Fault.TRANSIENT,

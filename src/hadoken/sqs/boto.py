@@ -25,6 +25,7 @@ from botocore.config import Config
 from hadoken.errors import ConfigurationError, SQSDenied, SQSError, SQSUnavailable
 from hadoken.sqs import aws_settings
 from hadoken.sqs.api import (
+    NO_ANSWER,
     NO_CREDENTIALS,
     Attribute,
     BatchAnswer,
@@ -387,7 +388,7 @@ def _failed(answer: Answer, entries: int) -> Mapping[int, EntryFailure]:
     }
     if len(failed) < entries:
         told = failed.keys() | {place for place, _ in _places(answer, "Successful", entries)}
-        silent = EntryFailure("InternalError", "the answer does not say", sender_fault=False)
+        silent = EntryFailure(NO_ANSWER, "the answer does not say", sender_fault=False)
         failed.update((place, silent) for place in range(entries) if place not in told)
     return failed
 

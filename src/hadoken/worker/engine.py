@@ -190,14 +190,16 @@ class Engine:
         self.booted.set()
 
     async def _end(self) -> None:
-        if self.failure is None:
-            self.state = "draining"
-            self.report = await terminate(self)
-        if self._timer is not None:
-            self._timer.cancel()
-        for executor in self.executors.values():
-            executor.stop()
-        await self._close_transport()
+        try:
+            if self.failure is None:
+                self.state = "draining"
+                self.report = await terminate(self)
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            for executor in self.executors.values():
+                executor.stop()
+            await self._close_transport()
 
     async def _close_transport(self) -> None:
         """Close the transport; one that is still being made, since the boot was cut short, when it is there."""

@@ -37,7 +37,7 @@ log = logging.getLogger("hadoken.pool")
 LAPSED = "it was not extended in time"
 GIVEN_BACK = (Kind.RETRY, Kind.RELEASE)
 GONE_ELSEWHERE = (End.LOST, End.UNKNOWN)
-UNKNOWN = api.EntryFailure("InternalError", "the answer does not say", sender_fault=False)
+UNKNOWN = api.EntryFailure(api.NO_ANSWER, "the answer does not say", sender_fault=False)
 
 
 @dataclass(slots=True)
@@ -145,9 +145,8 @@ class Pool:
         if isinstance(call, Poll):
             call.poller.failed(error, now)
             return
-        failure = api.EntryFailure(error.code or "ServiceUnavailable", str(error), sender_fault=not error.transient)
-        if isinstance(call, Batch) and api.fault_of(error) is api.Fault.TRANSIENT:
-            self.acknowledger.unanswered(call)
+        code = api.NO_ANSWER if api.fault_of(error) is api.Fault.TRANSIENT else error.code
+        failure = api.EntryFailure(code, str(error), sender_fault=not error.transient)
         self._batch_answered(call, dict.fromkeys(range(len(call.records)), failure), now)
 
     def extend(self, ticket: int, seconds: float) -> None:

@@ -12,8 +12,10 @@ from hadoken.outcome import Kind
 from hadoken.pipeline.acknowledger import LINGER, Acknowledger, Batch, End, Operation, dead_letter
 from hadoken.pipeline.inflight import Record, State, Table
 from hadoken.pipeline.lease import Margin
-from hadoken.sqs.api import Attribute, ChangeVisibilityBatch, DeleteBatch, EntryFailure, SendBatch
+from hadoken.sqs.api import NO_ANSWER, Attribute, ChangeVisibilityBatch, DeleteBatch, EntryFailure, SendBatch
 from tests.unit.pipeline.making import CLIENT, DENIED, LEASE_LOST, NOW, TRANSIENT, queue, record, settling
+
+SILENCE = EntryFailure(NO_ANSWER, sender_fault=False)
 
 ORDERS = queue(dead_letter_url="http://sqs.local/000000000000/dead")
 
@@ -432,9 +434,8 @@ def test_a_change_that_may_have_been_applied_ends_the_lease(acks: Acks) -> None:
     one = acks.add("m1", Kind.RELEASE, urgent=True)
     two = acks.add("m2", Kind.RETRY, urgent=True, after=20)
     batch = acks.sent(NOW)
-    acks.acknowledger.unanswered(batch)
+    assert acks.acknowledger.answered(batch, {0: SILENCE, 1: SILENCE}, NOW + 1) == [(one, End.UNKNOWN)]
     assert (one.lease_end, two.lease_end) == (NOW, NOW + 20)
-    assert acks.acknowledger.answered(batch, {0: TRANSIENT, 1: TRANSIENT}, NOW + 1) == [(one, End.UNKNOWN)]
     assert acks.acknowledger.flush_due(NOW + 2)[0].records == [two]
 
 
@@ -443,6 +444,5 @@ def test_a_delete_that_may_have_been_applied_is_tried_again(acks: Acks) -> None:
     one = acks.add("m1", urgent=True)
     batch = acks.sent(NOW)
     before = one.lease_end
-    acks.acknowledger.unanswered(batch)
+    assert acks.acknowledger.answered(batch, {0: SILENCE}, NOW + 1) == []
     assert one.lease_end == before
-    assert acks.acknowledger.answered(batch, {0: TRANSIENT}, NOW + 1) == []

@@ -18,6 +18,7 @@ import pytest
 from hadoken.clock import SYSTEM
 from hadoken.errors import ConfigurationError, LeaseLost, SQSDenied, SQSError, SQSUnavailable
 from hadoken.sqs.api import (
+    NO_ANSWER,
     Attribute,
     BatchAnswer,
     ChangeVisibilityBatch,
@@ -37,7 +38,7 @@ from tests.support.waiting import GLOBAL
 
 URL = "http://sqs.local/000000000000/orders"
 ELSEWHERE = "http://sqs.invalid"  # no request gets so far: without credentials none is sent
-SILENT = EntryFailure("InternalError", "the answer does not say", sender_fault=False)
+SILENT = EntryFailure(NO_ANSWER, "the answer does not say", sender_fault=False)
 
 
 class Peer(http.server.HTTPServer):
