@@ -18,11 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from hadoken.clock import SYSTEM, Wake
 from hadoken.demo.source import Definition, SourceFile
 from hadoken.errors import ConfigurationError
 
 VARIABLE: Final = "HADOKEN_LIBRARY_INDEX"
 _PATIENCE: Final = 30.0  # seconds that a write waits for others; a transaction takes milliseconds
+_PAUSE: Final = 0.05  # seconds
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS files (
@@ -218,13 +220,36 @@ class Index:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             # Used by its own thread only, but closed by `close`, whose thread is another.
             connection = sqlite3.connect(self.path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
-            connection.execute("PRAGMA journal_mode = WAL")
-            # Safe against crashes of the program; after a power cut the index is made anew. A sync on a busy disk takes
-            # seconds, for which a message would be held.
-            connection.execute("PRAGMA synchronous = OFF")
-            connection.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
-            raise ConfigurationError(
-                f"the index cannot be kept in {self.path}: {error}", hint=f"name another file by {VARIABLE}"
-            ) from error
+            raise self._unusable(error) from error
+        try:
+            with self._writing:
+                _write_ahead(connection)
+                # Safe against crashes of the program; after a power cut the index is made anew. A sync on a busy disk
+                # takes seconds, for which a message would be held.
+                connection.execute("PRAGMA synchronous = OFF")
+                connection.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            connection.close()
+            raise self._unusable(error) from error
         return connection
+
+    def _unusable(self, error: Exception) -> ConfigurationError:
+        return ConfigurationError(
+            f"the index cannot be kept in {self.path}: {error}", hint=f"name another file by {VARIABLE}"
+        )
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Switch to WAL. SQLite does not wait for others in this one step, so a process that is refused comes again."""
+    pause = Wake()  # never set: its wait is the bounded pause between two tries
+    give_up = SYSTEM.lease() + _PATIENCE
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or SYSTEM.lease() > give_up:
+                raise
+            pause.wait(_PAUSE)
+        else:
+            return

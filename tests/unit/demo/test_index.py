@@ -117,3 +117,23 @@ def test_the_index_can_be_asked(
     monkeypatch.setenv(VARIABLE, str(index.path.with_name("none")))
     assert main(["A"]) == 2
     assert "hadoken demo" in capsys.readouterr().err
+
+
+def test_a_new_index_is_opened_by_many_at_once(tmp_path: Path) -> None:
+    """Threads of three workers open the same file that is not there yet: all succeed, since SQLite is asked again."""
+    for round_ in range(5):
+        indices = [Index(tmp_path / str(round_) / "index.sqlite3") for _ in range(3)]
+        gate, done = threading.Barrier(9), list[tuple[int, int]]()
+
+        def look(index: Index, gate: threading.Barrier = gate, done: list[tuple[int, int]] = done) -> None:
+            gate.wait(20)
+            done.append(index.totals())
+
+        threads = [threading.Thread(target=look, args=(indices[number % 3],)) for number in range(9)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        for index in indices:
+            index.close()
+        assert done == [(0, 0)] * 9
