@@ -3,8 +3,7 @@
 Rules of this file:
 - Everything here but `wake`, `ask` and the constructor runs on the engine loop. There is no lock.
 - A turn asks every pool what is to be done now, makes the calls, and sets one timer for the next known deadline.
-  Nothing
-  ticks: an idle worker sleeps until an answer comes.
+  Nothing ticks: an idle worker sleeps until an answer comes.
 - An answer is a callback on a future: no task for each request.
 - An exception in a turn is a bug of ours. The engine then fails loudly: no more calls are made, leases lapse by
   themselves, and the worker exits 70.

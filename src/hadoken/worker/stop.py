@@ -2,8 +2,7 @@
 
 1. Quiet: no new receive.
 2. Open polls and running handlers are waited for side by side. What a poll brings, and what was received and not
-started,
-   is started while threads are idle, else given back.
+   started, is started while threads are idle, else given back.
 3. At the deadline: handlers are told, their messages released (FIFO: the lease is left), and named in the report.
 4. What finished is told to SQS, with retries, for at most `FLUSH` seconds more. A poll that is still open may bring
    back what was just released: it is waited for as long, and what it brings given back. The keeper extends to the end.
