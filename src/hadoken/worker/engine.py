@@ -1,7 +1,7 @@
 """The engine: one asyncio loop that owns all state of the worker.
 
 Rules of this file:
-- Everything here but `wake`, `ask` and the constructor runs on the engine loop. There is no lock.
+- The methods of the first part may be called from any thread; all others run on the engine loop. There is no lock.
 - A turn asks every pool what is to be done now, makes the calls, and sets one timer for the next known deadline.
   Nothing ticks: an idle worker sleeps until an answer comes.
 - An answer is a callback on a future: no task for each request.
