@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 
 import pytest
@@ -76,7 +75,7 @@ def test_the_host_keeps_its_signals_and_threads(bench: Bench, journal: Journal) 
     second.stop()
     assert len(second.threads.alive()) == 0
     assert [bench.counts(url) for url in urls] == [(0, 0, 0)] * 2
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert leftovers.signal_handlers() == before
     with pytest.raises(hadoken.LifecycleError, match="stopped"):
         second.start()
 

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import random
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+# Below the range from which Linux gives out ports by itself (ip_local_port_range, from 32768), so that a server that is
+# told port 0 cannot get one of these.
+_OURS = range(20_000, 30_000)
+
 
 def free_port() -> int:
-    """A port where nobody listens now. Another process may take it: a server that can be told port 0 should be."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port where nobody listens now, for a program that cannot be told port 0; drawn, so that two tests hardly meet."""
+    draw = random.SystemRandom()  # not the tests' own source: it is seeded alike in every test process
+    while True:
+        port = draw.choice(_OURS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:  # taken
+                continue
+            return port
 
 
 @contextmanager
