@@ -13,7 +13,7 @@ _OURS = range(20_000, 30_000)
 
 
 def free_port() -> int:
-    """A port where nobody listens now, for a program that cannot be told port 0; drawn, so that two tests hardly meet."""
+    """A port where nobody listens now, for a program that cannot be told port 0; drawn, so that two hardly meet."""
     draw = random.SystemRandom()  # not the tests' own source: it is seeded alike in every test process
     while True:
         port = draw.choice(_OURS)

@@ -85,7 +85,7 @@ def _run(worker: Worker) -> int:
         while not worker.engine.stopped.is_set() and not worker.overdue:
             for number in signals.wait():
                 act(number)
-            worker.refuse_misconfiguration()
+        worker.refuse_misconfiguration()  # such a boot has ended the engine, maybe before anybody waited for it
         with contextlib.suppress(DrainTimeout):  # it is in the report, and the exit code says so
             worker.stop()
     return worker.exit_code
