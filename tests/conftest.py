@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,6 +18,10 @@ pytest_configure = leak_check.pytest_configure
 pytest_collection_finish = leak_check.pytest_collection_finish
 pytest_runtest_makereport = leak_check.pytest_runtest_makereport
 nothing_left_behind = leak_check.nothing_left_behind
+
+# A run in the background of a script ignores SIGINT, and every child would inherit that; a handler it does not inherit.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadline: the machine is shared, and times are asserted only as liveness bounds. A failure prints what replays it.
 hypothesis.settings.register_profile("hadoken", deadline=None, print_blob=True)

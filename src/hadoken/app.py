@@ -62,7 +62,7 @@ class Handlers:
         for hook in on_error:
             self.error_hooks.add(hook)
 
-    def queue(self, name: str, body: type[B], *, codec: Codec[B] | None = None) -> Queue[B]:
+    def queue(self, name: str, body: type[B], *, codec: Codec[B] | None = None, **unknown: Never) -> Queue[B]:
         """Declare a queue and the type of its bodies; declaring it twice alike gives the same queue.
 
         Args:
@@ -70,11 +70,13 @@ class Handlers:
                 to another name, a URL or an ARN; that is read when it is needed, not here.
             body: str, bytes, dict, list, a dataclass, a TypedDict or a msgspec.Struct; any type if `codec` is given.
             codec: turns bodies into text and back in a way of its own.
+            **unknown: none; a misspelt option is refused with the nearest name.
 
         Raises:
             InvalidOption: the name or the type cannot be.
             ConfigurationError: the queue was declared with another type.
         """
+        refuse_unknown("queue", unknown, ("codec",))
         queue = Queue(name, body, owner=self, codec=codec)
         if name in self.queues:
             _refuse_other_contract(self.queues[name], queue)
@@ -223,6 +225,7 @@ class App(Handlers):
         name: for logs and reports; 1..64 printable characters.
         defaults: options for handlers that do not give their own.
         on_error: called for every failure as (error, name of the queue, message).
+        **unknown: none; a misspelt option is refused with the nearest name.
 
     Attributes:
         name: as given.
@@ -231,8 +234,14 @@ class App(Handlers):
     """
 
     def __init__(
-        self, name: str, *, defaults: HandlerOptions | None = None, on_error: Iterable[ErrorHook] = ()
+        self,
+        name: str,
+        *,
+        defaults: HandlerOptions | None = None,
+        on_error: Iterable[ErrorHook] = (),
+        **unknown: Never,
     ) -> None:
+        refuse_unknown("App", unknown, ("defaults", "on_error"))
         _NAME("app name", name)
         super().__init__(defaults=defaults, on_error=on_error)
         self.name = name

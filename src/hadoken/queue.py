@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import Any, Concatenate, Final, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Concatenate, Final, Generic, Never, ParamSpec, Protocol, TypeVar, overload
 
 import msgspec
 
@@ -141,6 +141,7 @@ class Queue(Generic[B]):
         attributes: Mapping[str, AttributeValue] | None = None,
         message_group_id: str | None = None,
         deduplication_id: str | None = None,
+        **unknown: Never,
     ) -> str:
         """Send one message and return its id.
 
@@ -150,6 +151,7 @@ class Queue(Generic[B]):
             attributes: at most ten: str as String, int and float as Number, bytes as Binary.
             message_group_id: required on FIFO queues; on standard ones it names a tenant (fair queues).
             deduplication_id: FIFO only; a fresh one unless given.
+            **unknown: none; a misspelt option is refused with the nearest name.
 
         Raises:
             EncodeError: SQS would refuse the body or an attribute; nothing was sent.
@@ -159,6 +161,7 @@ class Queue(Generic[B]):
 
         Thread: any; blocks until SQS has answered. No other thread is used.
         """
+        refuse_unknown("send", unknown, ("delay", "attributes", "message_group_id", "deduplication_id"))
         address = self.address()
         item = Outgoing(body, delay, attributes, message_group_id, deduplication_id)
         return self._owner.sender.send(address, self._entry(item, fifo=limits.is_fifo(address)))
@@ -170,6 +173,7 @@ class Queue(Generic[B]):
         delay: float | timedelta | None = None,
         attributes: Mapping[str, AttributeValue] | None = None,
         message_group_id: str | None = None,
+        **unknown: Never,
     ) -> list[str]:
         """Send messages in order, in batches of at most ten and 1 MiB, and return their ids in the same order.
 
@@ -178,6 +182,7 @@ class Queue(Generic[B]):
             delay: as for `send`, for items without their own.
             attributes: likewise.
             message_group_id: likewise.
+            **unknown: none; a misspelt option is refused with the nearest name.
 
         Raises:
             EncodeError, InvalidOption: an item cannot be sent; names its position; nothing was sent.
@@ -186,6 +191,7 @@ class Queue(Generic[B]):
 
         Thread: any; blocks until SQS has answered for all.
         """
+        refuse_unknown("send_many", unknown, ("delay", "attributes", "message_group_id"))
         address = self.address()
         common = Outgoing[object](None, delay, attributes, message_group_id)
         entries = list(self._entries(items, common, fifo=limits.is_fifo(address)))

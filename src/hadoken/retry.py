@@ -6,7 +6,6 @@ one repeats) and a plain function of the attempt are accepted wherever a policy 
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,10 +14,6 @@ from typing import Final, Protocol, cast, runtime_checkable
 
 from hadoken import limits
 from hadoken.errors import InvalidOption
-
-# Room for the request itself, so that a wait of "all that is left" is not refused for being a second too long.
-# Guess: a request of more than 2 s is retried, and by then the wait is computed anew.
-CLAMP_MARGIN: Final = 2.0
 
 # Beyond this the doubling has passed every allowed maximum; it keeps 2 ** n from growing with the attempts.
 _MAX_DOUBLINGS: Final = 32
@@ -39,23 +34,6 @@ Retries = RetryPolicy | Sequence[float | timedelta] | Callable[[int], float]
 def seconds_of(value: float | timedelta) -> float:
     """A duration in seconds, whichever way it was given."""
     return value.total_seconds() if isinstance(value, timedelta) else value
-
-
-def clamp(delay: float, received_for: float, margin: float = CLAMP_MARGIN) -> float:
-    """Shorten a wait to what SQS still allows for this receive.
-
-    Args:
-        delay: the wanted wait, seconds.
-        received_for: seconds since the message was received.
-        margin: seconds kept back for the request.
-
-    Returns:
-        Seconds in 0..43,200: 12 h is a total since the receive, more is an error of SQS and not shortened by it.
-
-    Source: SQS API Reference, ChangeMessageVisibility; aws-sdk-net #794.
-    """
-    left = limits.VISIBILITY_TOTAL - math.ceil(received_for) - margin
-    return max(0.0, min(delay, left))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 import types
@@ -60,6 +61,8 @@ def _refuse_kind(function: object, name: str) -> None:
     if isinstance(function, type) or not callable(function):
         raise InvalidHandler(f"handler {name} is not a function", hint="decorate a plain function")
     plain = inspect.unwrap(function)
+    while isinstance(plain, functools.partial):
+        plain = inspect.unwrap(plain.func)
     called = plain if inspect.isroutine(plain) else type(plain).__call__
     if inspect.iscoroutinefunction(called):
         hint = "write def, or call asyncio.run inside"

@@ -33,6 +33,8 @@ BIRTHS = frozenset(
 )
 # Methods of a loop that use its executor: the default one starts threads when it likes.
 EXECUTOR_CALLS = frozenset({"run_in_executor", "set_default_executor"})
+# Methods of a loop that use its default executor; the functions of `socket` with the same names block their caller.
+LOOKUPS = frozenset({"getaddrinfo", "getnameinfo"})
 TIME = frozenset(
     {
         "time.sleep",
@@ -55,6 +57,8 @@ def births(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in EXECUTOR_CALLS:
             yield f"{node.lineno}: {node.func.attr}"
+        if isinstance(node, ast.Attribute) and node.attr in LOOKUPS and ast.unparse(node.value) != "socket":
+            yield f"{node.lineno}: {node.attr} of a loop"
 
 
 def annotated(tree: ast.Module) -> set[int]:
@@ -81,6 +85,7 @@ def annotated(tree: ast.Module) -> set[int]:
         "from multiprocessing import pool\npool.ThreadPool(1)",
         "import asyncio\nasyncio.to_thread(print)",
         "def go(loop): return loop.run_in_executor(None, print)",
+        "async def go(loop): return await loop.getaddrinfo('sqs.test', 443)",
     ],
 )
 def test_a_planted_birth_is_seen(planted: str) -> None:

@@ -168,7 +168,7 @@ class Machine(RuleBasedStateMachine):
         return True
 
 
-def run(machine: type[Machine], *, examples: int = 100, steps: int = 40, shrink: bool = True) -> None:
+def run(machine: type[Machine], *, examples: int = 300, steps: int = 50, shrink: bool = True) -> None:
     """Run a machine; the settings of the soak profile are kept where they are larger."""
     current = settings()
     phases = tuple(settings().phases) if shrink else (Phase.generate,)
@@ -205,7 +205,7 @@ def falsified(machine: type[Machine], mutant: Mutant) -> None:
     """Assert that a machine fails once the mutant is planted."""
     with pytest.MonkeyPatch.context() as patch:
         mutant.plant(patch)
-        with pytest.raises((AssertionError, KeyError)):
+        with pytest.raises(AssertionError):
             run(machine, examples=2_000, shrink=False)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -241,7 +242,18 @@ def test_what_the_app_shows_cannot_be_changed() -> None:
     assert repr(handler) == f"<Handler {__name__}.nothing of q>"
 
 
-def test_a_misspelt_option_of_a_pool_is_refused_with_the_nearest() -> None:
-    """As everywhere, the error names what was meant."""
-    with pytest.raises(InvalidOption, match="did you mean concurrency"):
-        App("shop").pool("slow", concurency=2)  # type: ignore[arg-type] # the mistake is the test
+@pytest.mark.parametrize(
+    ("misspell", "meant"),
+    [
+        (lambda: App("shop", defalts=None), "defaults"),
+        (lambda: App("shop").queue("orders", str, codek=None), "codec"),
+        (lambda: App("shop").pool("slow", concurency=2), "concurrency"),
+        (lambda: App("shop").queue("orders", str).send("", dely=1), "delay"),
+        (lambda: App("shop").queue("orders", str).send_many([], atributes={}), "attributes"),
+    ],
+    ids=["App", "queue", "pool", "send", "send_many"],
+)
+def test_a_misspelt_option_is_refused_with_the_nearest(misspell: Callable[[], object], meant: str) -> None:
+    """Wherever options are given the error names what was meant."""
+    with pytest.raises(InvalidOption, match=f"did you mean {meant}"):
+        misspell()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import logging
 import weakref
@@ -612,3 +613,12 @@ def test_what_was_returned_by_mistake_is_said_once(caplog: pytest.LogCaptureFixt
     with caplog.at_level(logging.INFO, logger="hadoken.handler"):
         handler_of(lambda invoice: 42).run(received(), context())
     assert caplog.text.count("returned int") == 1
+
+
+def test_an_async_function_behind_a_partial_is_refused_too() -> None:
+    """What would be awaited is found under `functools.partial`."""
+
+    async def later(_body: Invoice, _how: str) -> None: ...
+
+    with pytest.raises(errors.InvalidHandler, match="is async"):
+        handler_of(functools.partial(later, _how="x"))

@@ -87,18 +87,3 @@ def test_what_cannot_be_is_refused(make: Any, says: str) -> None:
     with pytest.raises(InvalidOption) as caught:
         make()
     assert says in str(caught.value)
-
-
-@given(st.floats(0, 1e9), st.floats(0, 1e6), st.floats(0, 60))
-def test_clamp_leaves_what_sqs_allows(delay: float, received_for: float, margin: float) -> None:
-    """Never negative, never longer than asked, never beyond 12 h since the receive less the margin."""
-    wait = retry.clamp(delay, received_for, margin)
-    assert 0 <= wait <= delay
-    assert wait == 0 or received_for + wait + margin <= limits.VISIBILITY_TOTAL
-
-
-def test_clamp_counts_from_the_receive() -> None:
-    """After 2 h, 12 h less 2 h less the margin are left; after 12 h nothing is."""
-    assert retry.clamp(43_200, 7_200, margin=2) == 43_200 - 7_200 - 2
-    assert retry.clamp(60, 43_199) == 0
-    assert retry.clamp(60, 10) == 60

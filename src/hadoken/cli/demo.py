@@ -27,7 +27,7 @@ def command(*, library: Path | None, database: Path | None) -> None:
     No AWS account is needed. At the end an independent look at the files is compared with what the worker did.
 
     \b
-    Exit codes: 0 the books balance; 1 they do not, and the difference is shown.
+    Exit codes: 0 the books balance; 1 they do not, and the difference is shown; 130 interrupted.
     """  # noqa: D301 -- \b is click's sign to keep the lines
     from hadoken.demo.run import demo  # noqa: PLC0415 -- `hadoken --help` needs no demo
 

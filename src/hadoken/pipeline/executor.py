@@ -28,8 +28,6 @@ from hadoken.sqs.api import ReceivedMessage
 
 log = logging.getLogger("hadoken.executor")
 
-ENOUGH = 10  # outcomes for which the engine is woken: one delete batch
-
 
 class Runs(Protocol):
     """What the executor needs of a handler."""
@@ -60,7 +58,6 @@ class Finished(msgspec.Struct, frozen=True):
 
     ticket: int
     verdict: Verdict | None
-    started: float = 0.0
 
 
 class InHand(msgspec.Struct, frozen=True):
@@ -248,7 +245,7 @@ class Executor:
             failure.forget(error)
         finally:
             slot.running = None
-        return Finished(ticket, verdict, started)
+        return Finished(ticket, verdict)
 
     def _bring_back(self, finished: Finished) -> None:
         self._outcomes.append(finished)

@@ -44,7 +44,6 @@ class Record:
         extensions: how many extensions SQS has confirmed.
         keep: whether its lease is still to be extended.
         retries: how often it was retried in place.
-        started: lease clock of the last start of its handler; None before the first.
         held_until: lease clock of the next try in place; None when it is not held for one.
         tries: failed calls of the acknowledger for it.
         visible_at: lease clock at which a retry or release wants it visible again.
@@ -69,7 +68,6 @@ class Record:
         "queue",
         "received_at",
         "retries",
-        "started",
         "state",
         "ticket",
         "timeout",
@@ -95,7 +93,6 @@ class Record:
         self.extensions = 0
         self.retries = 0
         self.tries = 0
-        self.started: float | None = None
         self.keep = True
         self.visible_at = 0.0
         self.held_until: float | None = None

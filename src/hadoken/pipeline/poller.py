@@ -77,8 +77,8 @@ class Poller:
     def failed(self, error: SQSError, now: float) -> None:
         """Take in that the open receive failed: back off, for ever if need be.
 
-        The wait is at most half of the time it has been failing, so that the end of a short outage is noticed soon,
-        between 1 and 60 s, less up to half of it as jitter.
+        The wait is a quarter to a half of the time it has been failing, by chance, so that the end of a short outage is
+        noticed soon and workers that failed together do not come back together; but 1 s at least and 60 s at most.
         """
         self._close()
         if self.failing_since is None:
@@ -88,8 +88,8 @@ class Poller:
             self._last_code = error.code
         if fault_of(error) not in (Fault.TRANSIENT, Fault.THROTTLE, Fault.REFRESH):
             self._attempt_id = None
-        wait = min(LONGEST, max(SHORTEST, (now - self.failing_since) / 2))
-        self.not_before = now + wait * self._random.uniform(0.5, 1.0)
+        wait = min(LONGEST / 2, max(SHORTEST, (now - self.failing_since) / 4))
+        self.not_before = now + wait * self._random.uniform(1.0, 2.0)
 
     def next_try(self) -> float | None:
         """When a poller that backs off may ask again; None when it does not back off."""

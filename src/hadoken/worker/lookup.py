@@ -53,8 +53,8 @@ async def look_up(
         if not told:
             told = True
             on_trouble(trouble)
-        await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311 -- jitter
-        wait = min(LAST_AGAIN, wait * 2)
+        await asyncio.sleep(wait * random.uniform(1.0, 2.0))  # noqa: S311 -- jitter
+        wait = min(LAST_AGAIN / 2, wait * 2)
 
 
 async def _pass(sqs: SQS, plan: Plan, found: dict[str, QueueInfo], where: str) -> SQSError | None:

@@ -94,5 +94,5 @@ class Hands:
         assert slot.running is not None
         in_hand, ctx = slot.running
         slot.running = None
-        self.executor._bring_back(Finished(in_hand.ticket, verdict, in_hand.since))
+        self.executor._bring_back(Finished(in_hand.ticket, verdict))
         return ctx
