@@ -249,7 +249,7 @@ def test_what_the_app_shows_cannot_be_changed() -> None:
         (lambda: App("shop").queue("orders", str, codek=None), "codec"),
         (lambda: App("shop").pool("slow", concurency=2), "concurrency"),
         (lambda: App("shop").queue("orders", str).send("", dely=1), "delay"),
-        (lambda: App("shop").queue("orders", str).send_many([], atributes={}), "attributes"),
+        (lambda: App("shop").queue("orders", str).send_many([], attribute={}), "attributes"),
     ],
     ids=["App", "queue", "pool", "send", "send_many"],
 )
