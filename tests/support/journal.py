@@ -97,7 +97,8 @@ class Journal:
     # ------------------------------------------------------------------------------------------------------- reading
     def lines(self, *kinds: str) -> list[Line]:
         """All lines so far of these kinds (of all kinds if none is named), in the order of writing; may be empty."""
-        every = [self._decode(raw) for raw in self.path.read_bytes().splitlines()]
+        whole = self.path.read_bytes().rpartition(b"\n")[0]  # a reader may see the first part of a line being written
+        every = [self._decode(raw) for raw in whole.splitlines()]
         return [line for line in every if not kinds or line.kind in kinds]
 
     def wait(self, n: int, *kinds: str, body: str | None = None, timeout: float = GLOBAL) -> list[Line]:
