@@ -27,13 +27,11 @@ class Expected:
         retried: outcomes that ask for another try.
         extended: messages whose lease is extended at least once.
         reasons: file -> how the reason of its dead letter begins.
-        indexed: planted files that do get into the index.
     """
 
     retried: int
     extended: int
     reasons: Mapping[str, str]
-    indexed: int
 
 
 class Plant:
@@ -63,9 +61,7 @@ class Plant:
     def expected(self) -> Expected:
         """What must come of it. A file that is gone is tried until SQS would not hand it out again."""
         reasons = dict.fromkeys(self._prose, "SyntaxError: ") | dict.fromkeys(self._gone, "not there, after ")
-        return Expected(
-            retried=len(self._gone) * (RECEIVES - 1), extended=len(self._slow), reasons=reasons, indexed=len(self._slow)
-        )
+        return Expected(retried=len(self._gone) * (RECEIVES - 1), extended=len(self._slow), reasons=reasons)
 
     @property
     def words(self) -> str:

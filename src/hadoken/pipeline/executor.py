@@ -91,12 +91,6 @@ class Slot:
         running = self.running
         return None if running is None else running[0]
 
-    @property
-    def ctx(self) -> Context | None:
-        """The context of the run; None while idle."""
-        running = self.running
-        return None if running is None else running[1]
-
 
 class Executor:
     """The handler threads of one pool.

@@ -170,9 +170,8 @@ class Pool:
             for message in received.messages
             if (record := self._enter(message, queue, start=start, now=now)) is not None
         ]
-        fresh = [
-            record for record in records if record.entry is None
-        ]  # one that came twice in this receive is held already
+        # One that came twice in this receive is held already, under its newest handle.
+        fresh = [record for record in records if record.entry is None]
         self.keeper.hold(fresh, lease_start=start, length=queue.visibility_timeout)
         for record in records:
             if record.state is State.WAITING and self.groups.join(record) and not self.draining:

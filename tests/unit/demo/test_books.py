@@ -55,7 +55,7 @@ def outcome() -> Outcome:
         rows=rows,
         letters={"prose.py": "SyntaxError: x"},
         walk=seen,
-        expected=Expected(retried=2, extended=1, reasons={"prose.py": "SyntaxError: "}, indexed=1),
+        expected=Expected(retried=2, extended=1, reasons={"prose.py": "SyntaxError: "}),
         left=0,
         threads=threads(),
         budget=9,
