@@ -17,6 +17,8 @@ from tests.support.worker import Bench
 
 StartWorker = Callable[..., Child]
 
+BANNER = "this number does not change"  # written when signals are heard, before queues are looked up
+
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
@@ -49,12 +51,18 @@ def open_gate(tmp_path: Path) -> Callable[[], None]:
 
 @pytest.fixture
 def start_worker(start_process: Callable[..., Child], tmp_path: Path) -> StartWorker:
-    """Start a worker process on some queues: `start_worker(url, queue_url, ..., run={...}, options={...})`."""
+    """Start a worker process on some queues: `start_worker(url, queue_url, ..., run={...}, options={...})`.
 
-    def start(endpoint: str, *queue_urls: str, **settings: Any) -> Child:
+    It is returned once it hears signals, so a test may stop it whatever it has done by then; `boots=False` does not wait.
+    """
+
+    def start(endpoint: str, *queue_urls: str, boots: bool = True, **settings: Any) -> Child:
         queues = [Bench.name(url) for url in queue_urls]
         text = msgspec.json.encode({"url": endpoint, "queues": queues, "folder": str(tmp_path), **settings})
         command = [sys.executable, "-m", "tests.support.worker_app", text.decode()]
-        return start_process(command, env={"PYTHONPATH": str(ROOT)})
+        worker = start_process(command, env={"PYTHONPATH": str(ROOT)})
+        if boots:
+            worker.wait_for_line(BANNER)
+        return worker
 
     return start

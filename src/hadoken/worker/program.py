@@ -99,19 +99,20 @@ class _Actions:
         self._ending = False
 
     def __call__(self, number: signal.Signals) -> None:
+        # Told first, said second: whoever reads the line may rely on it that the engine opens no further poll.
         worker = self._worker
         if number in REPORTING:
             worker.report_threads()
         elif number == signal.SIGTSTP:
-            log.info("%s: no new receives", number.name)
             worker.quiet()
+            log.info("%s: no new receives", number.name)
         elif not self._ending:
             self._ending = True
-            log.info("%s: draining for up to %g s", number.name, worker.options.drain_timeout)
             worker.drain()
+            log.info("%s: draining for up to %g s", number.name, worker.options.drain_timeout)
         else:
-            log.warning("%s again: stopping now", number.name)
             worker.drain(0.0)
+            log.warning("%s again: stopping now", number.name)
 
 
 @contextlib.contextmanager
