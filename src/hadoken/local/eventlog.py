@@ -26,6 +26,7 @@ class What(enum.StrEnum):
     DELETED = "deleted"
     MOVED = "moved"  # to the dead-letter queue
     RETIRED = "retired"  # the retention period ended
+    PURGED = "purged"
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):

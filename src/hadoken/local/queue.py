@@ -96,6 +96,11 @@ class Queue:
         return len(self._messages) - self.in_flight - self.delayed
 
     @property
+    def messages(self) -> list[Stored]:
+        """Every message, visible or not, in the order in which they came."""
+        return list(self._messages.values())
+
+    @property
     def leftovers(self) -> int:
         """Heap entries of messages that are gone: bounded, see `Deadlines`."""
         return self._invisible.size + self._kept.size - len(self._invisible) - len(self._kept)
@@ -207,6 +212,17 @@ class Queue:
         else:
             self._uncover(message)
         self._tell(What.CHANGED, message, handle=text, client=client, stale=stale, timeout=timeout)
+
+    def purge(self, client: str) -> None:
+        """Drop every message: visible, delayed and in flight; for PurgeQueue and DeleteQueue.
+
+        A poll that waits on a queue that was deleted after this finds nothing and ends by its own deadline.
+
+        Args:
+            client: who asks, for the event log.
+        """
+        for message in list(self._messages.values()):
+            self._remove(message, What.PURGED, client=client)
 
     def counts(self) -> dict[str, str]:
         """The three counters of GetQueueAttributes."""
