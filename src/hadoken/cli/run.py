@@ -130,11 +130,11 @@ def _names(app: App, text: str) -> tuple[str, ...]:
 
 def _local(app: App, served: Collection[str], stack: ExitStack) -> Connection:
     """Start the local SQS or find it running, and make the queues that the worker will use."""
-    from hadoken.local.child import LocalSQS  # noqa: PLC0415 -- only for --local
+    from hadoken.local.child import ChildServer  # noqa: PLC0415 -- only for --local
     from hadoken.local.finding import default_port  # noqa: PLC0415 -- the same
     from hadoken.local.provision import dead_letter_queue_of, provision  # noqa: PLC0415 -- the same; loads botocore
 
-    sqs = stack.enter_context(LocalSQS(default_port(), reuse=True))
+    sqs = stack.enter_context(ChildServer(default_port(), reuse=True))
     created = provision(app, sqs.connection, served=served)
     click.echo(f"local SQS at {sqs.url}{'' if sqs.pid else ', which was running already'}", err=True)
     for name in created:

@@ -28,7 +28,7 @@ from hadoken.demo.source import SKIPPED, SourceFile, listing, standard_library
 from hadoken.demo.usage import Threads, rss_mib
 from hadoken.demo.walk import walk
 from hadoken.errors import ConfigurationError, SQSUnavailable
-from hadoken.local.child import LocalSQS
+from hadoken.local.child import ChildServer
 from hadoken.local.finding import look_at
 from hadoken.local.provision import dead_letter_queue_of, provision
 
@@ -95,7 +95,7 @@ def _books(root: Path, plant: Plant, database: Path, meddle: Callable[[Path], No
     threads = Threads()
     index.move_to(database)
     try:
-        with LocalSQS() as sqs:
+        with ChildServer() as sqs:
             done = _work(root, plant, sqs, threads)
     finally:
         index.close()
@@ -144,7 +144,7 @@ class _Done:
     rss: float
 
 
-def _work(root: Path, plant: Plant, sqs: LocalSQS, threads: Threads) -> _Done:
+def _work(root: Path, plant: Plant, sqs: ChildServer, threads: Threads) -> _Done:
     """Make the queues, start the worker in this process, send it the files, wait until the queues are empty."""
     provision(app, sqs.connection, max_receives=RECEIVES)
     run = uuid.uuid4().hex[:8]
@@ -180,7 +180,7 @@ def _send(bodies: Sequence[SourceFile]) -> dict[str, int]:
     return {queue.name: len(queue.send_many(some)) for queue, some in ((slow_files, slow), (files, usual))}
 
 
-def _letters(sqs: LocalSQS) -> Mapping[str, str]:
+def _letters(sqs: ChildServer) -> Mapping[str, str]:
     """File -> reason, of every message in the dead-letter queues of the two queues of files."""
     from hadoken.sqs.boto import BotoClient  # noqa: PLC0415 -- loads botocore
 
@@ -192,7 +192,7 @@ def _letters(sqs: LocalSQS) -> Mapping[str, str]:
         client.close()
 
 
-def _wait(sqs: LocalSQS, threads: Threads, progress: Progress) -> int:
+def _wait(sqs: ChildServer, threads: Threads, progress: Progress) -> int:
     """Wait until the queues are empty, or for `PATIENCE`; returns how many messages are left in them."""
     pause = Wake()  # never set: its wait is the bounded pause between two samples
     left = 1
@@ -212,7 +212,7 @@ def _budget(worker: hadoken.Worker) -> str:
     return textwrap.fill(" + ".join(members), 66).replace(_HARD_SPACE, " ")
 
 
-def _left(sqs: LocalSQS) -> int:
+def _left(sqs: ChildServer) -> int:
     """Messages in the app's queues: visible, in flight or delayed; one look at all of them."""
     queues = (look_at(sqs.url, "state") or {"queues": {}})["queues"]
     return sum(sum(queues[queue.name].values()) for queue in (files, slow_files, summaries))

@@ -23,8 +23,8 @@ BOOT: Final = 20.0  # seconds for the child to listen; it takes half a second on
 END: Final = 5.0  # seconds for the child to end by itself
 
 
-class LocalSQS:
-    """A local SQS in a child process: `with LocalSQS() as sqs:`.
+class ChildServer:
+    """A local SQS in a child process: `with ChildServer() as sqs:`.
 
     Args:
         port: where it listens, on loopback; 0 takes a free one.

@@ -6,7 +6,7 @@ import pytest
 
 import hadoken
 from hadoken.errors import ConfigurationError
-from hadoken.local.child import LocalSQS
+from hadoken.local.child import ChildServer
 from hadoken.local.finding import VARIABLE, answers, default_url, look_at, usual_or_local
 from hadoken.local.provision import dead_letter_queue_of, provision
 from tests.support import ports
@@ -67,7 +67,7 @@ def test_only_what_a_worker_uses_is_made() -> None:
     app.queue("audit", str)
     for name in ("orders", "steps.fifo"):
         app.handler(name)(_take)
-    with LocalSQS() as sqs:
+    with ChildServer() as sqs:
         assert provision(app, sqs.connection, served=["orders"]) == ["audit", "orders"]
         assert set((look_at(sqs.url, "state") or {})["queues"]) == {"audit", "audit-dlq", "orders", "orders-dlq"}
         assert provision(app, sqs.connection) == ["steps.fifo"]
