@@ -1,35 +1,99 @@
-"""The suite of the local SQS: each test is one line of the list of facts about SQS that hadoken relies on."""
+"""The suite of the local SQS: each test is one line of the list of facts about SQS that hadoken relies on.
+
+A test that takes `sqs` runs through every door that `tests.support.doors` has chosen; `server`, `http`, `virtual` are
+ours alone, for what only a look inside, a socket or a harsh profile can show. `make conformance` runs all doors.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import cast
 
 import pytest
 
-from tests.support.local_sqs import Server, Sqs, Virtual, boto3_client
+from tests.support import doors, table
+from tests.support.local_sqs import MAX_REAL_SECONDS, Server, Sqs, Virtual, boto3_client
+
+MARKS = (
+    "differs(*servers, aws): these oracles fail the test; `aws` is the sentence of AWS that settles who is right",
+    "needs_time(seconds): more than a server without a virtual clock can be waited for",
+    "needs_wire: looks at HTTP itself, which the local SQS in process has not",
+    "ours: needs a look inside, or a setting that no other server has",
+)
+# What a server that answers differently makes a test raise. A server that is gone raises something else.
+DIFFERENCES = (AssertionError, LookupError, ValueError, TypeError, pytest.fail.Exception)
 
 
-@pytest.fixture(scope="module")
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marks."""
+    for mark in MARKS:
+        config.addinivalue_line("markers", mark)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that takes `sqs` through the chosen doors that can show what it asks."""
+    if "sqs" in metafunc.fixturenames:
+        names = [name for name in doors.chosen() if can_run(metafunc.definition, name)]
+        metafunc.parametrize("sqs", names or [None], indirect=True, ids=names or ["no door"])
+
+
+def can_run(test: pytest.Item | pytest.FunctionDefinition, door: str) -> bool:
+    """Whether a door can show what a test asks."""
+    if door == "virtual":
+        return test.get_closest_marker("needs_wire") is None
+    if door in doors.OURS:
+        return True
+    time = test.get_closest_marker("needs_time")
+    return test.get_closest_marker("ours") is None and (time is None or time.args[0] <= MAX_REAL_SECONDS)
+
+
+def doors_of(item: pytest.Item) -> list[str]:
+    """The doors through which one collected test goes; empty if it cannot run through any that was chosen."""
+    found = cast("pytest.Function", item)
+    if hasattr(found, "callspec") and "sqs" in found.callspec.params:
+        return [name for name in [found.callspec.params["sqs"]] if name is not None]
+    names = {"http": {"http", "server"}, "virtual": {"virtual"}}
+    taken = [door for door, fixtures in names.items() if fixtures & set(found.fixturenames)] or list(doors.OURS)
+    return taken if set(taken) <= set(doors.chosen()) else []
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what no chosen door can show, and expect what is marked as a difference to fail, strictly."""
+    here = [item for item in items if item.path.parent == Path(__file__).parent]
+    idle = [item for item in here if not doors_of(item)]
+    for item in here:
+        for door in doors_of(item):
+            for mark in table.differences(item, door):
+                item.add_marker(pytest.mark.xfail(reason=mark, strict=True, raises=DIFFERENCES))
+    items[:] = [item for item in items if item not in idle]
+    config.hook.pytest_deselected(items=idle)
+    table.record([(item, door) for item in here for door in doors_of(item)])
+
+
+@pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
-    """A local SQS of the module's own, in a child process."""
+    """A local SQS in a child process, in real time."""
     with Server() as running:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def http(server: Server) -> Iterator[Sqs]:
-    """The local SQS over HTTP, in real time."""
+    """That local SQS, over HTTP."""
     client = boto3_client(server.url)
     client.list_queues()  # opens the connection that the tests share
-    yield Sqs(client, lambda: server.get("events")["events"])
+    sqs = Sqs(client, lambda: server.get("events")["events"])
+    sqs.url = server.url
+    yield sqs
     client.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def _virtual() -> Iterator[Virtual]:
-    virtual = Virtual()
-    yield virtual
-    virtual.client.close()
+    with doors.opened("virtual") as virtual:
+        yield cast("Virtual", virtual)
 
 
 @pytest.fixture
@@ -39,7 +103,17 @@ def virtual(_virtual: Virtual) -> Virtual:
     return _virtual
 
 
-@pytest.fixture(params=["http", "virtual"])
-def sqs(request: pytest.FixtureRequest, http: Sqs, _virtual: Virtual) -> Sqs:
-    """Both, for what needs no time to pass. Asked for as arguments, they are made before the leak check looks."""
-    return http if request.param == "http" else _virtual
+@pytest.fixture(scope="session")
+def _doors() -> Iterator[dict[str, Sqs]]:
+    """All chosen doors, opened before the leak check of the first test looks."""
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(doors.opened(name)) for name in doors.chosen()}
+
+
+@pytest.fixture
+def sqs(request: pytest.FixtureRequest, _doors: dict[str, Sqs]) -> Sqs:
+    """The SQS behind one door; ours in process is empty at first, and so may none other be."""
+    found = _doors[request.param]
+    if isinstance(found, Virtual):
+        found.reset()
+    return found

@@ -8,8 +8,10 @@ import json
 import secrets
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from pathlib import Path
 from typing import Any, Self, cast
 from urllib.parse import urlsplit
 
@@ -18,7 +20,7 @@ import botocore.session
 from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 
-from hadoken.clock import VirtualClock
+from hadoken.clock import SYSTEM, VirtualClock
 from hadoken.local.parking import Parking
 from hadoken.local.protocol import CONTENT_TYPE, Protocol, Reply
 from hadoken.local.queues import Queues
@@ -27,6 +29,19 @@ from tests.support.waiting import GLOBAL
 # The client of a test must not hide what the server says: no retries, and no checks of its own.
 _CONFIG = Config(retries={"max_attempts": 0, "mode": "standard"}, parameter_validation=False, read_timeout=GLOBAL)
 _core = botocore.session.Session()  # loads the API model once
+ROOT = Path(__file__).parents[2]
+# Seconds a test may make a server wait that has no virtual clock; more is marked with `needs_time`.
+MAX_REAL_SECONDS = 6.0
+
+
+def let_time_pass(clock: VirtualClock, parking: Parking, seconds: float) -> None:
+    """Move a clock, stopping wherever something happens."""
+    end = clock.lease() + seconds
+    while (at := parking.next()) is not None and at <= end:
+        clock.advance(max(0.0, at - clock.lease()))
+        parking.wake(clock.lease())
+    clock.advance(max(0.0, end - clock.lease()))
+    parking.wake(clock.lease())
 
 
 def boto3_client(url: str) -> Any:
@@ -52,8 +67,11 @@ class Server:
 
     def __init__(self, port: int = 0) -> None:
         """Start it on a port of loopback; 0 takes a free one."""
+        self._start("hadoken.local", str(port))
+
+    def _start(self, *words: str) -> None:
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "hadoken.local", str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-m", *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
         )
         assert self._child.stdout is not None
         self.url = self._child.stdout.readline().decode().strip()
@@ -87,21 +105,56 @@ class Server:
         self.close()
 
 
+class TimedServer(Server):
+    """The same over the same HTTP, under a virtual clock of its own: see `timed_server`."""
+
+    def __init__(self) -> None:
+        self._start("tests.support.timed_server")
+
+    def advance(self, seconds: float) -> float:
+        """Move its clock and return its time."""
+        assert self._child.stdin is not None
+        assert self._child.stdout is not None
+        self._child.stdin.write(f"{seconds}\n".encode())
+        self._child.stdin.flush()
+        return float(self._child.stdout.readline())
+
+
 class Sqs:
     """What a conformance test uses: a boto3 client and short names for what it does over and over.
 
     Attributes:
         client: of boto3.
-        events: all that happened so far, as a list of mappings.
+        url: of the endpoint, for other clients; "" if there is no socket.
+        slack: seconds that a measured wait may be too long; 0 under a virtual clock.
+        ours: whether it keeps the log that `events` reads.
+
+    Args:
+        events: all that happened so far; None for a server that is not ours.
     """
 
-    def __init__(self, client: Any, events: Callable[[], list[dict[str, Any]]]) -> None:
+    prefix = "it-"  # of the names of its queues
+    slack = 2.0  # a liveness bound on a loaded machine, far below a poll's 20 s
+    settling = 0.2  # seconds beyond a deadline by which servers that look at their clock now and then have seen it
+
+    def __init__(self, client: Any, events: Callable[[], list[dict[str, Any]]] | None = None) -> None:
         self.client = client
-        self._events = events
+        self.url = ""
+        self.ours = events is not None
+        self._events = events or list
+
+    def now(self) -> float:
+        """Seconds of a clock that moves with that of the server."""
+        return SYSTEM.lease()
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass for the server: for real here, since nothing tells when another server's lease has ended."""
+        assert seconds <= MAX_REAL_SECONDS, f"{seconds} s are too long to wait for; mark the test with `needs_time`"
+        threading.Event().wait(seconds + self.settling)
 
     def queue(self, attributes: Mapping[str, object] | None = None, *, fifo: bool = False) -> str:
         """Create a queue with a new name and return its URL."""
-        name = f"it-{secrets.token_hex(6)}" + (".fifo" if fifo else "")
+        name = f"{self.prefix}{secrets.token_hex(6)}" + (".fifo" if fifo else "")
         texts = {
             key: value if isinstance(value, str) else json.dumps(value) for key, value in (attributes or {}).items()
         }
@@ -152,6 +205,25 @@ class Sqs:
         return [event for event in self._events() if event["queue"] == url.rpartition("/")[2]]
 
 
+class Timed(Sqs):
+    """The local SQS over HTTP under a virtual clock: a long poll moves the clock to its answer."""
+
+    slack = 0.0
+
+    def __init__(self, server: TimedServer) -> None:
+        super().__init__(boto3_client(server.url), lambda: server.get("events")["events"])
+        self.url = server.url
+        self._server = server
+
+    def now(self) -> float:
+        """Seconds of the server's clock."""
+        return self._server.advance(0)
+
+    def advance(self, seconds: float) -> None:
+        """Move the server's clock, stopping wherever something happens."""
+        self._server.advance(seconds)
+
+
 class Virtual(Sqs):
     """boto3 wired to the protocol without a socket, under a virtual clock: a long poll moves the clock to its answer.
 
@@ -159,6 +231,8 @@ class Virtual(Sqs):
         clock: the time of the SQS.
         queues: its state.
     """
+
+    slack = 0.0
 
     def __init__(self) -> None:
         super().__init__(boto3_client("http://sqs.local"), self._logged)
@@ -172,16 +246,13 @@ class Virtual(Sqs):
         self._parking = Parking(self.queues)
         self._protocol = Protocol(self.queues, self._parking)
 
+    def now(self) -> float:
+        """Seconds of the virtual clock."""
+        return self.clock.lease()
+
     def advance(self, seconds: float) -> None:
         """Move the clock, stopping wherever something happens."""
-        end = self.clock.lease() + seconds
-        while (at := self._parking.next()) is not None and at <= end:
-            self._move(at)
-        self._move(end)
-
-    def _move(self, at: float) -> None:
-        self.clock.advance(max(0.0, at - self.clock.lease()))
-        self._parking.wake(self.clock.lease())
+        let_time_pass(self.clock, self._parking, seconds)
 
     def _send(self, request: Any, **_: object) -> AWSResponse:
         replies: list[Reply] = []
@@ -191,7 +262,7 @@ class Virtual(Sqs):
         while not replies:
             at = self._parking.next()
             assert at is not None, "a poll is parked and no time is known for it"
-            self._move(at)
+            self.advance(max(0.0, at - self.clock.lease()))
         (reply,) = replies
         headers = {"Content-Type": CONTENT_TYPE, "x-amzn-RequestId": secrets.token_hex(8)}
         if reply.query_error:

@@ -1,0 +1,99 @@
+"""The doors through which the conformance suite runs: ours, the oracles, and AWS itself if asked.
+
+`HADOKEN_CONFORMANCE_DOORS` names them, with commas between; ours by default. AWS wants `HADOKEN_CONFORMANCE_AWS=1` and
+the usual credentials and region beside it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any, TypeVar
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from tests.support.local_sqs import Sqs, Timed, TimedServer, Virtual, boto3_client
+from tests.support.oracles import COMMANDS, Oracle
+from tests.support.waiting import GLOBAL
+
+S = TypeVar("S", bound=Sqs)
+VARIABLE = "HADOKEN_CONFORMANCE_DOORS"
+AWS_VARIABLE = "HADOKEN_CONFORMANCE_AWS"
+OURS = ("http", "virtual")
+ORACLES = tuple(COMMANDS)
+AWS = "aws"
+ALL = (*OURS, *ORACLES, AWS)
+TITLES = {"http": "ours, HTTP", "virtual": "ours, in process", **{name: name for name in ORACLES}, AWS: "AWS"}
+
+
+def chosen() -> list[str]:
+    """The doors to run, in the order of `ALL`.
+
+    Raises:
+        pytest.UsageError: an unknown name, or AWS without its own consent.
+    """
+    names = os.environ.get(VARIABLE, ",".join(OURS)).split(",")
+    if unknown := set(names) - set(ALL):
+        raise pytest.UsageError(f"{VARIABLE} names {sorted(unknown)}; there are {', '.join(ALL)}")
+    if AWS in names and os.environ.get(AWS_VARIABLE) != "1":
+        raise pytest.UsageError(f"{AWS} costs money and time; set {AWS_VARIABLE}=1 beside credentials and a region")
+    return [name for name in ALL if name in names]
+
+
+@contextmanager
+def opened(name: str) -> Iterator[Sqs]:
+    """Open a door, with a connection that tests share; close it at the end."""
+    if name == "http":
+        with TimedServer() as server, _shared(Timed(server)) as sqs:
+            yield sqs
+    elif name == "virtual":
+        with _shared(Virtual()) as sqs:
+            yield sqs
+    elif name == AWS:
+        with _shared(Aws()) as sqs:
+            try:
+                yield sqs
+            finally:
+                sqs.delete_queues()
+    else:
+        with Oracle(name) as oracle:
+            sqs = Sqs(boto3_client(oracle.url))
+            sqs.url = oracle.url
+            with _shared(sqs):
+                yield sqs
+
+
+@contextmanager
+def _shared(sqs: S) -> Iterator[S]:
+    with closing(sqs.client):
+        sqs.client.list_queues()
+        yield sqs
+
+
+class Aws(Sqs):
+    """The real SQS, which sees everything a little later and costs money."""
+
+    prefix = "hadoken-conformance-"
+    settling = 1.0
+
+    def __init__(self) -> None:
+        config = Config(parameter_validation=False, read_timeout=GLOBAL * 2)
+        super().__init__(boto3.client("sqs", config=config))
+        self.url = str(self.client.meta.endpoint_url)
+
+    def delete_queues(self) -> None:
+        """Delete all queues of ours, those of an interrupted run too."""
+        for page in self.client.get_paginator("list_queues").paginate(QueueNamePrefix=self.prefix, MaxResults=1000):
+            for url in page.get("QueueUrls", []):
+                self.client.delete_queue(QueueUrl=url)
+
+    def receive(self, url: str, most: int = 10, **options: Any) -> list[dict[str, Any]]:
+        """Receive by a long poll, because a short one asks only some of the servers that hold a queue."""
+        return super().receive(url, most, **{"WaitTimeSeconds": 2, **options})
+
+    def counts(self, url: str) -> tuple[int, int, int]:
+        """End the test here: the counters of SQS are late by about a minute."""
+        pytest.skip("AWS counts late; what the test asked before this has passed")
