@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -28,16 +29,27 @@ _ACCOUNT: Final = "AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local"  # any w
     help="0 takes a free one.  [default: HADOKEN_LOCAL_PORT, else 9324]",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-def command(*, port: int | None, host: str) -> None:
+@click.option("--require-signature", is_flag=True, help="Refuse requests that are not signed (SigV4) with a known key.")
+@click.option(
+    "--access-key",
+    "access_key",
+    multiple=True,
+    metavar="ID:SECRET",
+    help="A key to sign with; may be repeated.  [default: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY]",
+)
+def command(*, port: int | None, host: str, require_signature: bool, access_key: tuple[str, ...]) -> None:
     """Run a local SQS until Ctrl-C: for development and tests, everything in memory.
 
     `hadoken run MODULE:APP --local` starts one by itself, or uses this one.
     """
-    from hadoken.local import child, finding, server  # noqa: PLC0415 -- `hadoken --help` needs no server
+    from hadoken.local import child, finding, server, sigv4  # noqa: PLC0415 -- `hadoken --help` needs no server
 
+    if access_key and not require_signature:
+        raise click.UsageError("--access-key has an effect only with --require-signature.")
+    keys = sigv4.access_keys(access_key, os.environ) if require_signature else None
     chosen = finding.default_port() if port is None else port
     try:
-        server.run(host, chosen, ready=_tell)
+        server.run(host, chosen, ready=_tell, keys=keys)
     except OSError as error:
         raise child.taken(host, chosen, error) from error
 

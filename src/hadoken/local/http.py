@@ -23,7 +23,7 @@ from hadoken.local import protocol
 from hadoken.local.refusals import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from hadoken.local.parking import Parked
     from hadoken.local.protocol import Reply
@@ -37,12 +37,13 @@ _GONE: Final = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 
 
 class HTTPRequest(NamedTuple):
-    """One request as it was read."""
+    """One request as it was read; names of headers in small letters, of two with one name the last."""
 
     method: bytes
     path: str
     target: str
     content_type: str
+    headers: Mapping[bytes, bytes]
     body: bytes
     keep_alive: bool
 
@@ -56,6 +57,7 @@ class Site(NamedTuple):
         get: answers a GET by its path; None where there is nothing.
         wall: seconds since 1970, for the Date header.
         connections: all that are open.
+        verify: raises a `Refusal` if a request is not signed as it must be; None where signatures are not required.
     """
 
     call: Callable[..., Parked | None]
@@ -63,6 +65,7 @@ class Site(NamedTuple):
     get: Callable[[str], bytes | None]
     wall: Callable[[], float]
     connections: set[Connection]
+    verify: Callable[[HTTPRequest], None] | None = None
 
 
 class Connection(asyncio.Protocol):
@@ -176,6 +179,7 @@ class Connection(asyncio.Protocol):
                 path=self._path.decode("latin-1"),
                 target=self._header(b"x-amz-target"),
                 content_type=self._header(b"content-type"),
+                headers=self._headers,
                 body=b"".join(self._body),
                 keep_alive=self._parser.should_keep_alive(),
             )
@@ -237,11 +241,23 @@ class Connection(asyncio.Protocol):
         elif not request.content_type.startswith(protocol.CONTENT_TYPE):
             text = f"The content type is {request.content_type or 'missing'}; SQS takes {protocol.CONTENT_TYPE}."
             answer(protocol.refused(Refusal("UnknownOperationException", text)))
+        elif (denied := self._denied(request)) is not None:
+            answer(denied)
         else:
             parked = self._site.call(
                 request.target, request.body, client=self._client, answer=answer, alive=self._alive
             )
             self._parked = parked if self._busy else None
+
+    def _denied(self, request: HTTPRequest) -> Reply | None:
+        """The answer to a request that is not signed as it must be."""
+        if self._site.verify is None:
+            return None
+        try:
+            self._site.verify(request)
+        except Refusal as refusal:
+            return protocol.refused(refusal)
+        return None
 
     def _answer(self, request: HTTPRequest, reply: Reply) -> None:
         self._busy = False

@@ -1,7 +1,7 @@
 """AWS JSON 1.0: from a target and a body to an operation, and from an answer or a refusal to bytes.
 
 Knows no sockets: `Protocol.call` is given the parts of one HTTP request and calls back with the parts of its answer, at
-once or, for a long poll, later. Signatures are not verified.
+once or, for a long poll, later. Signatures are verified before, if at all: see `sigv4`.
 Source: AWS JSON 1.0 protocol of Smithy; recorded AWS answers.
 """
 
@@ -26,7 +26,16 @@ PREFIX: Final = "AmazonSQS."
 CONTENT_TYPE: Final = "application/x-amz-json-1.0"
 _SERVICE: Final = "com.amazonaws.sqs#"
 _CORAL: Final = "com.amazon.coral.service#"
-_FRAMEWORK: Final = frozenset({"UnknownOperationException", "SerializationException"})
+_FRAMEWORK: Final = frozenset(
+    {
+        "IncompleteSignatureException",
+        "InvalidSignatureException",
+        "MissingAuthenticationTokenException",
+        "SerializationException",
+        "UnknownOperationException",
+        "UnrecognizedClientException",
+    }
+)
 _encode = msgspec.json.Encoder().encode
 
 

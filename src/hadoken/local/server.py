@@ -21,9 +21,10 @@ from hadoken.local.http import Connection, Site
 from hadoken.local.parking import Parking
 from hadoken.local.protocol import Protocol
 from hadoken.local.queues import Queues
+from hadoken.local.sigv4 import Signatures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from hadoken.clock import Clock
     from hadoken.local.eventlog import EventLog
@@ -46,8 +47,9 @@ class Server:
     Thread: the loop that started it.
     """
 
-    def __init__(self, queues: Queues) -> None:
+    def __init__(self, queues: Queues, *, signatures: Signatures | None = None) -> None:
         self.sqs = queues
+        self._signatures = signatures
         self.port = 0
         self._parking = Parking(queues)
         self._protocol = Protocol(queues, self._parking)
@@ -72,7 +74,8 @@ class Server:
         Raises:
             OSError: the address is taken or not ours.
         """
-        site = Site(self._call, self._parking.withdraw, self._get, self.sqs.clock.wall, self._connections)
+        verify = None if self._signatures is None else self._signatures.verify
+        site = Site(self._call, self._parking.withdraw, self._get, self.sqs.clock.wall, self._connections, verify)
         # Looked up here, once, because a loop that is given a name starts threads to look it up.
         address = str(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][4][0])
         loop = asyncio.get_running_loop()
@@ -137,7 +140,14 @@ class Server:
         return {"connections": len(self._connections), "parked": self.parked, "queues": queues}
 
 
-async def start(host: str = HOST, port: int = 0, *, clock: Clock = SYSTEM, log: EventLog | None = None) -> Server:
+async def start(
+    host: str = HOST,
+    port: int = 0,
+    *,
+    clock: Clock = SYSTEM,
+    log: EventLog | None = None,
+    keys: Mapping[str, str] | None = None,
+) -> Server:
     """Start a local SQS on the running loop.
 
     Args:
@@ -145,17 +155,24 @@ async def start(host: str = HOST, port: int = 0, *, clock: Clock = SYSTEM, log: 
         port: 0 takes a free one.
         clock: what time it is; its lease clock must move with real time, because the timers of the loop do.
         log: where events go; a new one by default.
+        keys: secret access keys by access key id, by one of which every request must be signed; None verifies none.
 
     Raises:
         OSError: the address is taken or not ours.
     """
-    server = Server(Queues(clock=clock, log=log))
+    signatures = None if keys is None else Signatures(keys, clock)
+    server = Server(Queues(clock=clock, log=log), signatures=signatures)
     await server.listen(host, port)
     return server
 
 
 def run(
-    host: str = HOST, port: int = PORT, *, ready: Callable[[str], None] | None = None, until: int | None = None
+    host: str = HOST,
+    port: int = PORT,
+    *,
+    ready: Callable[[str], None] | None = None,
+    until: int | None = None,
+    keys: Mapping[str, str] | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, or until a pipe ends.
 
@@ -165,6 +182,7 @@ def run(
         ready: called once with the URL, when it listens.
         until: a file descriptor of a pipe or socket, such as 0: at its end the server ends. A child that reads its
             parent's pipe does not outlive the parent.
+        keys: see `start`.
 
     Raises:
         OSError: the address is taken or not ours.
@@ -172,15 +190,17 @@ def run(
 
     Thread: main; blocks until the end. Starts no thread.
     """
-    asyncio.run(_serve(host, port, ready, until))
+    asyncio.run(_serve(host, port, ready, until, keys))
 
 
-async def _serve(host: str, port: int, ready: Callable[[str], None] | None, until: int | None) -> None:
+async def _serve(
+    host: str, port: int, ready: Callable[[str], None] | None, until: int | None, keys: Mapping[str, str] | None
+) -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    server = await start(host, port)
+    server = await start(host, port, keys=keys)
     try:
         if until is not None:
             os.set_blocking(until, False)
