@@ -99,6 +99,10 @@ coverage: $(VENV)/dev.stamp ## Print the branch coverage of the tests
 bench: $(VENV)/dev.stamp ## Compare with a plain boto3 consumer
 	@$(BIN)/python -m benchmarks.consumers
 
+.PHONY: bench-local
+bench-local: $(VENV)/dev.stamp ## Measure what the local SQS costs
+	@$(BIN)/python -m benchmarks.server_cost
+
 .PHONY: requirements
 requirements: $(BIN)/python ## Resolve and pin the requirements anew (UPGRADE=1: to the newest)
 	@test -x .cache/uv/bin/uv || { $(BIN)/python -m venv .cache/uv && .cache/uv/bin/python -m pip --quiet install uv; }

@@ -66,6 +66,16 @@ class LocalSQS:
         counted = self.counters().get("DeleteMessageBatch")
         return int(counted["entries"] - counted["failed"]) if counted else 0
 
+    @property
+    def pid(self) -> int:
+        """Of the server."""
+        return self._child.pid
+
+    def parked(self) -> int:
+        """How many long polls wait."""
+        self._http.request("GET", "/_hadoken/state")
+        return int(json.loads(self._http.getresponse().read())["parked"])
+
     def cpu(self) -> float:
         """Seconds of CPU that the server has used."""
         return proc.cpu_seconds(self._child.pid)

@@ -35,7 +35,7 @@ class Machine:
         return (
             f"{self.date}, commit {self.commit}, Python {self.python}, botocore {self.botocore}, {self.cores} cores of "
             f"{self.cpu}, Linux {self.kernel}; load average {self.load[0]:.2f} before, {self.load[1]:.2f} after. "
-            "The local SQS runs as a process of its own on the same machine; both programs run at concurrency 10."
+            "The local SQS runs as a process of its own on the same machine."
         )
 
 

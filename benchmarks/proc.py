@@ -18,6 +18,11 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) * TICK
 
 
+def cpu_ns(pid: int) -> int:
+    """CPU of the main thread so far, in nanoseconds. Source: Documentation/scheduler/sched-stats.rst, schedstat."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[0])
+
+
 def threads(pid: int) -> int:
     """How many threads the process has."""
     return sum(1 for _ in Path(f"/proc/{pid}/task").iterdir())

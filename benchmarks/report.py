@@ -69,7 +69,7 @@ def requirements(runs: Runs, keeper: KeeperCost) -> list[Requirement]:
 
 def text(runs: Runs, keeper: KeeperCost, machine: Machine) -> str:
     """The whole report as Markdown."""
-    lines = ["# hadoken and a plain boto3 consumer on the same queue", "", machine.text(), ""]
+    lines = ["# hadoken and a plain boto3 consumer on the same queue", "", f"{machine.text()} Concurrency 10.", ""]
     lines += ["| required | reached | limit | |", "|---|---|---|---|"]
     lines += [
         f"| {each.what} | {each.reached} | {each.limit} | {'holds' if each.holds else '**missed**'} |"
