@@ -119,13 +119,22 @@ class Handler(Generic[B, P, R]):
         self.options = replace(defaults, **self.given)
         self._policy = self.options.retry or retry.DEFAULT
 
-    def run(self, raw: ReceivedMessage, ctx: Context, clock: Clock = SYSTEM) -> Verdict:
+    def run(
+        self,
+        raw: ReceivedMessage,
+        ctx: Context,
+        clock: Clock = SYSTEM,
+        *,
+        keep: Callable[[BaseException], object] | None = None,
+    ) -> Verdict:
         """Handle one message, whatever happens, and say how it ended.
 
         Args:
             raw: the message as received.
             ctx: of this run; gets its `message` here.
             clock: to say in the log how long a failed run took.
+            keep: takes over an exception that is no outcome, whole, with its frames; None: it is forgotten (I8). A
+                test that raises it again wants to show them.
 
         Returns:
             The outcome as data. A retry has its wait from the handler's policy, not yet shortened to what SQS allows.
@@ -148,9 +157,9 @@ class Handler(Generic[B, P, R]):
             result = self._invoke(message, ctx)
             if result is None or type(result) is Ack:
                 return ACKED
-            return self._verdict(self._signal(result), raw, ctx, started, clock)
+            return self._verdict(self._signal(result), raw, ctx, started, clock, keep)
         except BaseException as error:  # noqa: BLE001 -- SystemExit of a handler is a failed message, not the end of a thread
-            return self._verdict(error, raw, ctx, started, clock)
+            return self._verdict(error, raw, ctx, started, clock, keep)
         finally:
             current_message.reset(mark)
 
@@ -163,7 +172,13 @@ class Handler(Generic[B, P, R]):
         return TypeError(f"handler {self.name} returned {type_name(type(result))}; {_MAY_RETURN}")
 
     def _verdict(
-        self, error: BaseException, raw: ReceivedMessage, ctx: Context, started: float, clock: Clock
+        self,
+        error: BaseException,
+        raw: ReceivedMessage,
+        ctx: Context,
+        started: float,
+        clock: Clock,
+        keep: Callable[[BaseException], object] | None,
     ) -> Verdict:
         """Judge, report and forget an exception or a returned outcome."""
         verdict = self._guarded("judging a failure", self._judge, error, ctx.attempt)
@@ -172,7 +187,7 @@ class Handler(Generic[B, P, R]):
         self._guarded("logging a failure", self._log, error, verdict, raw, ctx, clock.lease() - started)
         if verdict.failed and len(self._hooks):
             self._guarded("telling error hooks", self._tell, error, raw, ctx)
-        failure.forget(error)
+        (failure.forget if keep is None or _signal_in(error) is not None else keep)(error)
         return verdict
 
     def _guarded(self, what: str, step: Callable[..., T], *values: Any) -> T | None:  # noqa: ANN401 -- passed on
@@ -234,9 +249,10 @@ class Handler(Generic[B, P, R]):
     def _tell(self, error: BaseException, raw: ReceivedMessage, ctx: Context) -> None:
         """Call the error hooks; a message that did not decode has its text for a body."""
         message: Message[Any] | None = getattr(ctx, "message", None)
-        self._hooks.report(error, self.queue_name, message or self._undecoded(raw))
+        self._hooks.report(error, self.queue_name, message or self.undecoded(raw))
 
-    def _undecoded(self, raw: ReceivedMessage) -> Message[str]:
+    def undecoded(self, raw: ReceivedMessage) -> Message[str]:
+        """The message with its text for a body, for where that did not decode."""
         return Message(
             id=raw.message_id,
             body=raw.body,

@@ -9,9 +9,10 @@ Rules of this file:
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Final, Protocol
 
 from hadoken.clock import Wake
@@ -77,6 +78,21 @@ class Sender:
         """Send by this door from now on; by the same door as before nothing changes, and its client is kept."""
         if door != self._route.door:
             self._route = _Route(door)
+
+    @contextlib.contextmanager
+    def diverted(self, door: Door, pause: Callable[[float], object] | None = None) -> Generator[None]:
+        """Send by this door for as long as a block lasts, then by the one before it again, with its client.
+
+        Args:
+            door: where to.
+            pause: waits between tries meanwhile; None: as before.
+        """
+        before = self._route, self._pause
+        self._route, self._pause = _Route(door), pause or self._pause
+        try:
+            yield
+        finally:
+            self._route, self._pause = before
 
     def send(self, address: str, entry: SendEntry) -> str:
         """Send one message and return its id.

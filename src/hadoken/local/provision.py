@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
@@ -15,12 +15,27 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from hadoken.app import App
-    from hadoken.sqs.boto import BotoClient
     from hadoken.sqs.connection import Connection
 
 MAX_RECEIVES: Final = 5  # maxReceiveCount
 _FIFO: Final = ".fifo"
 _NAME_CHARACTERS: Final = 80
+
+
+class Makes(Protocol):
+    """What can find, describe and create queues: a `BotoClient`, or the local SQS in process."""
+
+    def queue_url(self, name: str) -> str:
+        """The URL of a queue given by name; an SQSError where there is none."""
+        ...
+
+    def queue_attributes(self, queue_url: str) -> Mapping[str, str]:
+        """All attributes of a queue."""
+        ...
+
+    def create_queue(self, name: str, attributes: Mapping[str, str]) -> str:
+        """Create a queue and give back its URL."""
+        ...
 
 
 def dead_letter_queue_of(name: str) -> str:
@@ -57,21 +72,33 @@ def provision(
     """
     from hadoken.sqs.boto import BotoClient  # noqa: PLC0415 -- loads botocore
 
+    client = BotoClient(connection)
+    try:
+        return create(app, client, served=served, visibility_timeout=visibility_timeout, max_receives=max_receives)
+    finally:
+        client.close()
+
+
+def create(
+    app: App,
+    client: Makes,
+    *,
+    served: Collection[str] | None = None,
+    visibility_timeout: int = limits.DEFAULT_VISIBILITY,
+    max_receives: int = MAX_RECEIVES,
+) -> list[str]:
+    """Create by a client of one's own what `provision` creates; see there."""
     left_out = set() if served is None else app.handlers.keys() - set(served)
     wanted = {_plain_name(app, name): name for name in app.queues if name not in left_out}
     letters = {dead_letter_queue_of(address) for address in wanted}
-    client = BotoClient(connection)
-    try:
-        created: list[str] = []
-        for address, name in wanted.items():
-            timeout = _visibility_timeout(app, name, visibility_timeout)
-            attributes = {"VisibilityTimeout": str(timeout)}
-            letter = None if address in letters else dead_letter_queue_of(address)
-            if _create(client, address, attributes, letter, max_receives):
-                created.append(address)
-        return created
-    finally:
-        client.close()
+    created: list[str] = []
+    for address, name in wanted.items():
+        timeout = _visibility_timeout(app, name, visibility_timeout)
+        attributes = {"VisibilityTimeout": str(timeout)}
+        letter = None if address in letters else dead_letter_queue_of(address)
+        if _create(client, address, attributes, letter, max_receives):
+            created.append(address)
+    return created
 
 
 def _plain_name(app: App, name: str) -> str:
@@ -91,9 +118,7 @@ def _visibility_timeout(app: App, name: str, default: int) -> int:
     return default if wanted is None else wanted
 
 
-def _create(
-    client: BotoClient, name: str, attributes: Mapping[str, str], letter: str | None, max_receives: int
-) -> bool:
+def _create(client: Makes, name: str, attributes: Mapping[str, str], letter: str | None, max_receives: int) -> bool:
     """Create one queue, after its dead-letter queue; False if it is there already."""
     if exists(client, name):
         return False
@@ -106,14 +131,14 @@ def _create(
     return True
 
 
-def _made(client: BotoClient, name: str, attributes: Mapping[str, str]) -> str:
+def _made(client: Makes, name: str, attributes: Mapping[str, str]) -> str:
     kind = {"FifoQueue": "true"} if limits.is_fifo(name) else {}
     if exists(client, name):
         return client.queue_url(name)
     return client.create_queue(name, {**attributes, **kind})
 
 
-def exists(client: BotoClient, name: str) -> bool:
+def exists(client: Makes, name: str) -> bool:
     """Whether SQS knows a queue of this name.
 
     Raises:

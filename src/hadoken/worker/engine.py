@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from hadoken.clock import SYSTEM, Clock, Wake
 from hadoken.errors import ConfigurationError, SQSError
 from hadoken.pipeline.acknowledger import Batch, Operation
-from hadoken.pipeline.executor import Executor
+from hadoken.pipeline.executor import Executor, Runs
 from hadoken.pipeline.keeper import Extension
 from hadoken.worker.lookup import look_up
 from hadoken.worker.pool import Call, Poll, Pool
@@ -29,6 +29,7 @@ from hadoken.worker.snapshot import PoolSnapshot, Snapshot
 from hadoken.worker.stop import Report, terminate, until
 
 if TYPE_CHECKING:
+    from hadoken.app import AnyHandler
     from hadoken.sqs.api import SQS
     from hadoken.worker.plan import Plan
 
@@ -44,6 +45,9 @@ class Engine:
         plan: what to run.
         connect: makes the transport, on the loop it is given.
         where: region and endpoint in words, asked for once the transport is made.
+        clock: all of its time; the loop's own, too, where `make_loop` makes one that goes by it.
+        make_loop: makes the loop; None: asyncio's own. `hadoken.testing` gives one that runs in virtual time.
+        observe: puts something in the place of a handler, to see its runs; None leaves it as it is.
 
     Attributes:
         executors: pool name -> executor, made here, so that handler threads can start before SQS is asked.
@@ -58,10 +62,20 @@ class Engine:
         state: "starting", "running", "quiet", "draining", "stopped" or "failed".
     """
 
-    def __init__(self, plan: Plan, connect: Connect, *, where: Callable[[], str], clock: Clock = SYSTEM) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        connect: Connect,
+        *,
+        where: Callable[[], str],
+        clock: Clock = SYSTEM,
+        make_loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
+        observe: Callable[[AnyHandler], Runs] | None = None,
+    ) -> None:
         self._plan = plan
         self._connect = connect
         self._where = where
+        self._make_loop = make_loop
         self.clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sqs: SQS | None = None
@@ -78,7 +92,11 @@ class Engine:
         self.requests: Counter[str] = Counter()
         self.executors = {
             pool.name: Executor(
-                pool.handlers, pool.concurrency, wake=self.wake, ask_extend=partial(self.ask, pool.name), clock=clock
+                {name: observe(handler) if observe else handler for name, handler in pool.handlers.items()},
+                pool.concurrency,
+                wake=self.wake,
+                ask_extend=partial(self.ask, pool.name),
+                clock=clock,
             )
             for pool in plan.pools
         }
@@ -96,7 +114,8 @@ class Engine:
     def run(self) -> None:
         """Live until stopped. Thread: `hadoken-engine`."""
         try:
-            asyncio.run(self._main())
+            with asyncio.Runner(loop_factory=self._make_loop) as runner:
+                runner.run(self._main())
         except BaseException as error:
             self.failure = self.failure or error
             raise

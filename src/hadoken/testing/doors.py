@@ -1,0 +1,41 @@
+"""The doors of the kit: `worker` runs an app."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from hadoken.testing.driven import PATIENCE, TIMEOUT, DrivenWorker
+from hadoken.testing.fake_sqs import FakeSQS
+
+if TYPE_CHECKING:
+    from hadoken.app import App
+
+
+def worker(
+    app: App,
+    *,
+    sqs: FakeSQS | None = None,
+    concurrency: int | None = None,
+    queues: Iterable[str] | None = None,
+    drain_timeout: float | timedelta = 25,
+    raise_errors: bool = True,
+    timeout: float = TIMEOUT,
+    patience: float = PATIENCE,
+) -> DrivenWorker:
+    """Run the app's handlers on the real engine, as long as a block lasts.
+
+    `with worker(app) as work:` gives what a test drives. No AWS settings are read, nothing of botocore is loaded, and
+    time is virtual. Arguments as for `DrivenWorker`; `sqs` is a new one unless given.
+    """
+    return DrivenWorker(
+        app,
+        sqs=FakeSQS() if sqs is None else sqs,
+        concurrency=concurrency,
+        queues=queues,
+        drain_timeout=drain_timeout,
+        raise_errors=raise_errors,
+        timeout=timeout,
+        patience=patience,
+    )

@@ -1,0 +1,169 @@
+"""The local SQS of a test: in this process, under a virtual clock, with the queues of an app made on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, NamedTuple, overload
+
+from hadoken.clock import VirtualClock
+from hadoken.local import provision
+from hadoken.local.faults import Faults
+from hadoken.local.inprocess import BlockingLocalSQS, LocalSQS
+from hadoken.local.refusals import Refusal
+from hadoken.local.requests import AttributeValue, GetQueueAttributes
+from hadoken.local.stored import Stored
+from hadoken.sqs import api
+
+if TYPE_CHECKING:
+    from hadoken.app import App
+    from hadoken.sending import Door
+
+_CLIENT = "test"
+
+
+class SentEntry(NamedTuple):
+    """One message that a sender sent, as it went out."""
+
+    queue: str
+    message_id: str
+    entry: api.SendEntry
+
+
+class FakeSQS(LocalSQS):
+    """A strict SQS in memory, for one test.
+
+    `hadoken.testing.worker(app, sqs=...)` runs on it. By itself it is a place to send to: `app.connect(fake_sqs.door)`.
+
+    Attributes:
+        clock: its virtual time, from 2026-01-01; `advance` moves it.
+        faults: which calls fail.
+        queues: its state: queues, event log, counters of calls.
+
+    Thread: any, while no worker runs on it; else as `DrivenWorker` says.
+    """
+
+    def __init__(self, *, clock: VirtualClock | None = None, faults: Faults | None = None) -> None:
+        super().__init__(clock=clock, faults=faults)
+        self.sent: list[SentEntry] = []
+        self.mover: Callable[[float], object] | None = None
+
+    @property
+    def door(self) -> Door:
+        """What `app.connect` takes, for a test that only sends."""
+        return _Door(self)
+
+    def provide(self, app: App, *, served: Collection[str] | None = None) -> list[str]:
+        """Create the queues of an app that are not there yet, each with a dead-letter queue: `orders`, `orders-dlq`.
+
+        A message goes to the dead-letter queue after five receives. A queue that is there already is left as it is, so
+        one with attributes of its own is made first, by `create_queue`.
+
+        Returns:
+            The names of the queues that were created, without their dead-letter queues; may be empty.
+
+        Raises:
+            ConfigurationError: the environment maps a queue to a URL or an ARN.
+        """
+        return provision.create(app, _Maker(self), served=served)
+
+    @overload
+    def execute(self, request: api.Receive, now: float | None = None) -> api.Received: ...
+    @overload
+    def execute(self, request: api.SendBatch, now: float | None = None) -> api.SentBatch: ...
+    @overload
+    def execute(
+        self, request: api.DeleteBatch | api.ChangeVisibilityBatch, now: float | None = None
+    ) -> api.BatchAnswer: ...
+    def execute(
+        self,
+        request: api.Receive | api.DeleteBatch | api.ChangeVisibilityBatch | api.SendBatch,
+        now: float | None = None,
+    ) -> api.Received | api.BatchAnswer | api.SentBatch:
+        """Do one request at once, as `LocalSQS.execute` does, and note what is sent."""
+        answer: api.Received | api.BatchAnswer | api.SentBatch = super().execute(request, now)
+        if isinstance(request, api.SendBatch) and isinstance(answer, api.SentBatch):
+            queue = request.queue_url.rpartition("/")[2]
+            self.sent.extend(
+                SentEntry(queue, message_id, request.entries[position])
+                for position, message_id in sorted(answer.sent.items())
+            )
+        return answer
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock; with a worker running on it, that worker does all that becomes due."""
+        if self.mover is not None:
+            self.mover(seconds)
+        else:
+            super().advance(seconds)
+
+    def next_due(self) -> float | None:
+        """When something happens here next, on the lease clock; None if time alone changes nothing."""
+        return self._next()
+
+    def next_answer(self) -> float | None:
+        """When the next answer that a fault delays is given, on the lease clock; None if none is on its way."""
+        return self._late.next()
+
+    def end_polls(self) -> None:
+        """Answer every open poll with nothing, as if its wait were over. Thread: engine loop."""
+        for future in tuple(self._open):
+            if not future.done():
+                future.set_result(api.Received([], self.clock.wall()))
+
+    def close(self) -> None:
+        """End the polls that wait; queues and messages stay, for the next worker of the same test."""
+        self.end_polls()
+
+    def deliver_again(self, queue: str, raw: api.ReceivedMessage) -> None:
+        """Put back a message that was deleted, as SQS may: with its id, its attributes and its receives so far."""
+        with self._lock:
+            target = self.queues.named(queue)
+            stored = Stored(
+                id=raw.message_id,
+                body=raw.body,
+                attributes={
+                    name: AttributeValue(value.type, value.text, value.data) for name, value in raw.attributes.items()
+                },
+                trace=raw.system.get("AWSTraceHeader", ""),
+                message_group_id=raw.message_group_id,
+                deduplication_id=raw.system.get("MessageDeduplicationId"),
+            )
+            stored.count = raw.receive_count
+            if target.settings.redrive is not None:  # else it would be moved to the dead-letter queue unhandled
+                stored.count = min(stored.count, target.settings.redrive.max_receives - 1)
+            stored.sent_ms = int(raw.system.get("SentTimestamp", "0"))
+            target.take_over(stored)
+
+
+class _Door:
+    """Where senders get their clients from."""
+
+    def __init__(self, sqs: FakeSQS) -> None:
+        self._sqs = sqs
+
+    def blocking(self) -> BlockingLocalSQS:
+        """A client that works in the calling thread."""
+        return self._sqs.blocking
+
+
+class _Maker:
+    """Creates queues for `provision`; none of its calls is made to fail."""
+
+    def __init__(self, sqs: FakeSQS) -> None:
+        self._sqs = sqs
+
+    def queue_url(self, name: str) -> str:
+        """The URL of a queue."""
+        try:
+            return self._sqs.queues.url_of(self._sqs.queues.named(name))
+        except Refusal as refusal:
+            raise api.sqs_error("GetQueueUrl", refusal.shape, refusal.message) from refusal
+
+    def queue_attributes(self, queue_url: str) -> Mapping[str, str]:
+        """All attributes of a queue."""
+        request = GetQueueAttributes(queue_url=queue_url, attribute_names=["All"])
+        return self._sqs.queues.get_queue_attributes(request, _CLIENT).attributes
+
+    def create_queue(self, name: str, attributes: Mapping[str, str]) -> str:
+        """Create a queue."""
+        return self._sqs.create_queue(name, attributes)

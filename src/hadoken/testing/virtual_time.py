@@ -1,0 +1,174 @@
+"""Time that moves only when a test says so, under the real engine on its own thread.
+
+Rules of this file:
+- The engine's loop goes by the virtual clock and turns only while a call of the test is under way: between two calls
+  nothing happens, so what a test looks at does not change under it.
+- Time moves on the engine's thread only, when the engine is at rest: nothing is ready on its loop and no handler runs,
+  but those that wait for the test. It moves from one thing that is due to the next, so all happens in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import selectors
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from hadoken.clock import SYSTEM, Wake
+
+if TYPE_CHECKING:
+    from hadoken.testing.fake_sqs import FakeSQS
+    from hadoken.worker.engine import Engine
+
+# Seconds: far below what anything waits for, far above what is lost when seconds are added and taken off again.
+TICK: Final = 1e-6
+_LOOK: Final = 60.0  # seconds between looks at a gate that nobody opens; only so that the wait has a bound
+
+
+class Drive:
+    """One call of a test that lets the worker run.
+
+    Attributes:
+        until: asked whenever the engine is at rest: the lease clock up to which time may move; None: that was all.
+        patience: real seconds after which a handler that has not returned counts as one that waits for the test.
+        done: set when all of it has been done, or the engine has ended.
+    """
+
+    __slots__ = ("done", "patience", "until")
+
+    def __init__(self, until: Callable[[], float | None], patience: float) -> None:
+        self.until = until
+        self.patience = patience
+        self.done = Wake()
+
+
+class Pace:
+    """Decides, whenever the engine's loop has nothing to do, whether it waits, goes on, or moves the clock.
+
+    Thread: `drive`, `give_up` and `let_go` are for tests; all else runs on the engine's thread.
+    """
+
+    def __init__(self, sqs: FakeSQS) -> None:
+        self._sqs = sqs
+        self._clock = sqs.clock
+        self._drive: Drive | None = None
+        self._open = threading.Event()
+        self._since: dict[tuple[str, int], float] = {}
+        self._timer = math.inf
+        self.engine: Engine | None = None
+
+    # ---- for tests ---------------------------------------------------------------------------------------------------
+
+    def drive(self, drive: Drive, timeout: float) -> bool:
+        """Let the worker run until a drive is over, for at most `timeout` real seconds; say whether it came to that."""
+        if self.engine is not None:  # before the gate opens, so that it is done within this drive
+            self.engine.call(self._sqs.wake)
+        self._drive = drive
+        self._open.set()
+        if self.engine is not None and self.engine.stopped.is_set():
+            self.let_go()
+        if drive.done.wait(timeout):
+            return True
+        self.give_up()
+        return False
+
+    def give_up(self) -> None:
+        """Stop where it is, at the next rest."""
+        self._open.clear()
+        self._drive = None
+
+    def let_go(self) -> None:
+        """Let whoever waits for a drive go on: the engine has ended."""
+        drive, self._drive = self._drive, None
+        if drive is not None:
+            drive.done.set()
+
+    # ---- on the engine's thread --------------------------------------------------------------------------------------
+
+    @property
+    def next_due(self) -> float:
+        """When, on the lease clock, something is due next if nothing else happens; infinity if never."""
+        at = self._sqs.next_due()
+        return min(self._timer, math.inf if at is None else at)
+
+    def rest(self, timeout: float | None) -> float | None:
+        """Say how long the loop, which has nothing to do, waits in real seconds; None: until it is woken.
+
+        Args:
+            timeout: seconds to its next timer; None: it has none.
+        """
+        drive = self._drive
+        if drive is None:
+            return None
+        pause = self._pause(drive.patience)
+        if pause > 0:
+            return None if pause == math.inf else pause
+        now = self._clock.lease()
+        self._timer = math.inf if timeout is None else now + timeout
+        target = drive.until()
+        due = self.next_due
+        if target is None or (target <= now and due > target + TICK):
+            self._finish(drive)
+            return None
+        at = due if due <= target + TICK else target
+        if at == math.inf:
+            return None
+        self._clock.advance(max(at - now, 0.0) or TICK)
+        self._sqs.wake()
+        return 0.0
+
+    def pass_gate(self) -> None:
+        """Wait until a call of the test is under way."""
+        while not self._open.wait(_LOOK):
+            continue
+
+    def _finish(self, drive: Drive) -> None:
+        self._open.clear()
+        self._drive = None
+        drive.done.set()
+
+    def _pause(self, patience: float) -> float:
+        """Real seconds to wait for handlers; 0 when the engine is at rest."""
+        engine = self.engine
+        if engine is None:
+            return 0.0
+        now = SYSTEM.lease()
+        running = {(pool.name, one.ticket) for pool in engine.pools for one in pool.executor.in_hand()}
+        self._since = {key: self._since.get(key, now) for key in running}
+        left = 0.0
+        for pool in engine.pools:
+            mine = [since for (name, _), since in self._since.items() if name == pool.name]
+            if pool.table.active > len(mine) < pool.concurrency:
+                left = max(left, patience)  # a thread is about to take it, or has just brought it back
+            left = max([left, *(since + patience - now for since in mine)])
+        return left
+
+
+class PacedSelector(selectors.DefaultSelector):
+    """Waits for the pace instead of for time."""
+
+    def __init__(self, pace: Pace) -> None:
+        super().__init__()
+        self._pace = pace
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Look at what is ready; with nothing to do, wait as the pace says."""
+        if timeout is not None and timeout <= 0:
+            return super().select(0)
+        found = super().select(self._pace.rest(timeout))
+        self._pace.pass_gate()
+        return found
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time is the virtual clock's."""
+
+    def __init__(self, sqs: FakeSQS, pace: Pace) -> None:
+        self._virtual = sqs.clock
+        super().__init__(PacedSelector(pace))
+
+    def time(self) -> float:
+        """Seconds of the virtual lease clock."""
+        return self._virtual.lease()
