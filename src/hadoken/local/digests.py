@@ -23,6 +23,11 @@ def body_digest(body: str) -> str:
     return hashlib.md5(body.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
 
 
+def content_digest(body: str) -> str:
+    """The deduplication id that a body gives itself: its SHA-256, 64 hexadecimal digits; attributes do not count."""
+    return hashlib.sha256(body.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def attributes_digest(attributes: Mapping[str, AttributeValue]) -> str | None:
     """The digest of message attributes: by name, each name, type and value with its length before it; None of none."""
     if not attributes:

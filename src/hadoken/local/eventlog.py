@@ -27,6 +27,10 @@ class What(enum.StrEnum):
     MOVED = "moved"  # to the dead-letter queue
     RETIRED = "retired"  # the retention period ended
     PURGED = "purged"
+    DUPLICATE = "duplicate"  # a send that was answered with the message of an earlier one
+    REPEATED = "given again"  # to the same receive attempt, under the same handle
+    DOUBLED = "doubled"  # harsh: visible although its lease lasts
+    RETURNED = "came back"  # harsh: visible although it was deleted
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
@@ -40,7 +44,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=T
         handle: RECEIVED: the new receipt handle; DELETED and CHANGED: the one that was used.
         client: who asked, such as "127.0.0.1:40122"; "" where time did it.
         stale: DELETED and CHANGED: the handle was not that of the latest receive, or its lease had ended.
-        found: DELETED: False if the message was gone already and nothing happened.
+        found: DELETED: False if nothing happened, because the message was gone already or the SQS is a harsh one.
         timeout: RECEIVED and CHANGED: seconds of invisibility asked for.
         target: MOVED: name of the dead-letter queue.
     """

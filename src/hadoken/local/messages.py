@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from hadoken import limits
 from hadoken.local import answers, checks, refusals
-from hadoken.local.digests import attributes_digest
+from hadoken.local.digests import attributes_digest, content_digest
 from hadoken.local.refusals import Refusal
 from hadoken.local.stored import Stored
 
@@ -55,7 +55,7 @@ def send_message_batch(queues: Queues, request: requests.SendMessageBatch, clien
         else:
             answer.successful.append(_send(queue, entry, client, entry=entry.id))
     _count_batch(queues, "SendMessageBatch", len(entries), len(answer.failed))
-    return answer
+    return answers.SendMessageBatch(queues.in_any_order(answer.successful), queues.in_any_order(answer.failed))
 
 
 def delete_message(queues: Queues, request: requests.DeleteMessage, client: str) -> None:
@@ -92,24 +92,26 @@ def change_message_visibility_batch(
 def _send(queue: Queue, fields: requests.MessageFields, client: str, *, entry: str | None) -> answers.SendMessage:
     system = fields.message_system_attributes or {}
     trace = system.get(checks.TRACE_HEADER)
+    body = fields.message_body or ""
+    own = fields.message_deduplication_id
     message = Stored(
         id=str(uuid.uuid4()),
-        body=fields.message_body or "",
+        body=body,
         attributes=fields.message_attributes or {},
         trace=(trace.string_value or "") if trace else "",
         message_group_id=fields.message_group_id,
-        deduplication_id=fields.message_deduplication_id,
+        deduplication_id=content_digest(body) if own is None and queue.settings.content_based else own,
     )
     # Zero on a FIFO queue means the queue's own delay: a message of its own is not allowed one.
     delay = None if queue.settings.fifo else fields.delay_seconds
-    queue.send(message, delay, client)
+    accepted = queue.send(message, delay, client)
     return answers.SendMessage(
         id=entry,
-        message_id=message.id,
+        message_id=accepted.id,
         md5_of_message_body=message.body_md5,
         md5_of_message_attributes=message.attributes_md5,
         md5_of_message_system_attributes=attributes_digest(system),
-        sequence_number=message.sequence or None,
+        sequence_number=accepted.sequence or None,
     )
 
 
@@ -143,7 +145,7 @@ def _each(queues: Queues, operation: str, entries: Sequence[E], act: Callable[[E
         else:
             answer.successful.append(answers.Success(entry.id or ""))
     _count_batch(queues, operation, len(entries), len(answer.failed))
-    return answer
+    return answers.Batch(queues.in_any_order(answer.successful), queues.in_any_order(answer.failed))
 
 
 def _failure(entry: str, refusal: Refusal) -> answers.Failure:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from itertools import islice
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from hadoken.local.stored import State, Stored
+
+if TYPE_CHECKING:
+    import random
 
 
 class Order(Protocol):
@@ -72,6 +75,48 @@ class StandardOrder:
     def candidates(self, limit: int) -> list[Stored]:
         """The messages that have been visible the longest."""
         return list(islice(self._visible.values(), limit))
+
+
+class ShuffledOrder:
+    """Any order: what is received is drawn from all that is visible. AWS may do so on a standard queue."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+        self._visible: list[Stored] = []
+        self._places: dict[int, int] = {}
+
+    def arrive(self, message: Stored) -> None:
+        """Take a message in, if it is visible."""
+        if message.state is State.VISIBLE:
+            self.show(message)
+
+    def leave(self, message: Stored) -> None:
+        """Drop a message."""
+        self.hide(message)
+
+    def show(self, message: Stored) -> None:
+        """Take a message in."""
+        if message.number not in self._places:
+            self._places[message.number] = len(self._visible)
+            self._visible.append(message)
+
+    def hide(self, message: Stored) -> None:
+        """Take a message out, if it is there; the last one takes its place."""
+        place = self._places.pop(message.number, None)
+        if place is None:
+            return
+        last = self._visible.pop()
+        if last is not message:
+            self._visible[place] = last
+            self._places[last.number] = place
+
+    def ready(self) -> bool:
+        """Whether any message is visible."""
+        return bool(self._visible)
+
+    def candidates(self, limit: int) -> list[Stored]:
+        """Any of the visible messages."""
+        return self._chance.sample(self._visible, min(limit, len(self._visible)))
 
 
 class FifoOrder:

@@ -36,7 +36,17 @@ class Poll:
     Thread: that of its `Queues`.
     """
 
-    __slots__ = ("_attribute_names", "_client", "_limit", "_queues", "_system_names", "_timeout", "queue", "wait")
+    __slots__ = (
+        "_attempt",
+        "_attribute_names",
+        "_client",
+        "_limit",
+        "_queues",
+        "_system_names",
+        "_timeout",
+        "queue",
+        "wait",
+    )
 
     def __init__(self, queues: Queues, request: requests.ReceiveMessage, client: str) -> None:
         self._queues = queues
@@ -46,14 +56,16 @@ class Poll:
         self._limit = checks.max_messages(request.max_number_of_messages)
         self.wait = checks.whole(request.wait_time_seconds, own.wait, limits.WAIT_TIME, "WaitTimeSeconds", _REASON_WAIT)
         self._timeout = checks.visibility(request.visibility_timeout, own.visibility)
-        checks.token(request.receive_request_attempt_id, "ReceiveRequestAttemptId")
+        self._attempt = checks.token(request.receive_request_attempt_id, "ReceiveRequestAttemptId")
         self._system_names = (request.message_system_attribute_names or []) + (request.attribute_names or [])
         self._attribute_names = request.message_attribute_names or []
 
     def take(self) -> answers.ReceiveMessage:
         """Receive what can be received now; an empty answer is the normal one."""
         self.queue.tick(self._queues.clock.lease())
-        taken = self.queue.receive(self._limit, self._timeout, self._client)
+        if not self.wait and self.queue.misses():
+            return answers.ReceiveMessage()
+        taken = self.queue.receive(self._limit, self._timeout, self._client, self._attempt)
         return answers.ReceiveMessage([self._rendered(one) for one in taken])
 
     def refuse_over_limit(self) -> None:

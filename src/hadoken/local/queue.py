@@ -14,10 +14,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hadoken import limits
 from hadoken.local import refusals
+from hadoken.local.attempts import Attempts
 from hadoken.local.deadlines import Deadlines
+from hadoken.local.deduplication import Accepted, Deduplication, key_of
 from hadoken.local.eventlog import Event, EventLog, What
-from hadoken.local.order import FifoOrder, StandardOrder
+from hadoken.local.order import FifoOrder, ShuffledOrder, StandardOrder
+from hadoken.local.profile import AWS, Profile
 from hadoken.local.stored import State, Stored
+from hadoken.local.whims import Whims
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +40,9 @@ class House(NamedTuple):
     Attributes:
         touch: told of a queue in which something may have become receivable, or sooner than before.
         find: the queue with an ARN, None if there is none.
+        profile: how kind it is.
+        seed: of everything that is left to chance.
+        max_in_flight: of each queue.
     """
 
     clock: Clock
@@ -43,6 +50,9 @@ class House(NamedTuple):
     handles: Handles
     touch: Callable[[Queue], None]
     find: Callable[[str], Queue | None]
+    profile: Profile = AWS
+    seed: int = 0
+    max_in_flight: int = MAX_IN_FLIGHT
 
 
 class Taken(NamedTuple):
@@ -57,10 +67,14 @@ class Queue:
 
     Attributes:
         number: of the queue in its house; its receipt handles carry it.
-        settings: replaced as a whole by SetQueueAttributes.
+        settings: what counts now; see `configure`.
         in_flight: messages with a lease.
         delayed: messages whose delay has not ended.
         max_in_flight: see `MAX_IN_FLIGHT`; settable.
+        deduplication: FIFO: the sends of the last five minutes.
+        attempts: FIFO: the receives that can be repeated.
+        tags: replaced as a whole.
+        purged_at: seconds of the lease clock of the latest PurgeQueue; None before it.
 
     Thread: one at a time; blocks on nothing.
     """
@@ -72,11 +86,20 @@ class Queue:
         self.path = path
         self.settings = settings
         self.created = self.modified = int(house.clock.wall())
-        self.max_in_flight = MAX_IN_FLIGHT
+        self.tags: dict[str, str] = {}
+        self.purged_at: float | None = None
+        self.max_in_flight = house.max_in_flight
         self.in_flight = 0
         self.delayed = 0
-        self.order: StandardOrder | FifoOrder = FifoOrder() if settings.fifo else StandardOrder()
+        self.deduplication = Deduplication()
+        self.attempts = Attempts()
         self._house = house
+        self._profile = house.profile
+        self._whims = (
+            Whims(house.profile, f"{house.seed} {name}", house.clock.lease()) if house.profile.whimsical else None
+        )
+        self.order: StandardOrder | ShuffledOrder | FifoOrder = self._new_order()
+        self._late_counts = (0, 0, 0)
         self._messages: dict[int, Stored] = {}
         self._invisible: Deadlines[int] = Deadlines()
         # By the time from which retention counts, not by its end: a changed period needs no rebuild.
@@ -112,6 +135,8 @@ class Queue:
     def next_change(self) -> float | None:
         """When, on the lease clock, time alone may make something receivable; None if never."""
         visible = self._invisible.next()
+        if self._whims is not None and (whim := self._whims.next()) is not None:
+            visible = whim if visible is None else min(whim, visible)
         kept = self._kept.next() if self.settings.fifo and visible is not None else None
         if visible is None or kept is None:
             return visible
@@ -119,25 +144,51 @@ class Queue:
 
     def tick(self, now: float) -> None:
         """Let pass what is due: retention, then leases and delays, each in order of time."""
-        for number in self._kept.due(now - self.settings.retention):
-            self._remove(self._messages[number], What.RETIRED)
-        for number in self._invisible.due(now):
-            message = self._messages[number]
-            ended = What.DELAYED if message.state is State.DELAYED else What.EXPIRED
-            self._uncover(message)
-            self._tell(ended, message)
+        if self._whims is not None:
+            self._follow(self._whims, now)
+        if self.settings.fifo:
+            self.deduplication.expire(now)
+            self.attempts.expire(now)
+        self._pass(now)
 
-    def send(self, message: Stored, delay: int | None, client: str) -> None:
-        """Take in a new message.
+    def configure(self, settings: Settings) -> None:
+        """Change the settings: at once, or as late as the profile says."""
+        if self._whims is not None and self._profile.lateness:
+            self._whims.postpone(settings, self._house.clock.lease())
+        else:
+            self.settings = settings
+        self._house.touch(self)  # a shorter retention period may end something sooner
+
+    @property
+    def configured(self) -> Settings:
+        """The settings that were asked for last, whether or not they count already."""
+        return (self._whims and self._whims.postponed) or self.settings
+
+    def send(self, message: Stored, delay: int | None, client: str) -> Accepted:
+        """Take in a new message, unless a FIFO queue has taken in the same one in the last five minutes.
 
         Args:
             message: checked already.
             delay: seconds; None means the queue's own.
             client: who sends, for the event log.
+
+        Returns:
+            What it is known by: of a duplicate, the id and sequence number of the first.
         """
+        scope = self.settings.texts.get("DeduplicationScope")
+        key = key_of(message, scope) if self.settings.fifo else None
+        first = None if key is None else self.deduplication.find(key)
+        if first is not None:
+            message.id = first.id
+            self._tell(What.DUPLICATE, message, client=client)
+            return first
         message.sent_ms = int(self._house.clock.wall() * 1000)
         self._enter(message, self.settings.delay if delay is None else delay)
         self._tell(What.SENT, message, client=client)
+        accepted = Accepted(message.id, message.sequence)
+        if key is not None:
+            self.deduplication.remember(key, accepted, self._house.clock.lease())
+        return accepted
 
     def take_over(self, message: Stored) -> None:
         """Take in a message that another queue moved here; a FIFO one gets its id as deduplication id."""
@@ -145,18 +196,29 @@ class Queue:
             message.deduplication_id = message.id
         self._enter(message, 0)
 
-    def receive(self, limit: int, timeout: int, client: str) -> list[Taken]:
+    def give_up(self, message: Stored, target: str) -> None:
+        """Let a move task take a visible message out; `target` is the name of the queue that gets its content."""
+        self._remove(message, What.MOVED, target=target)
+
+    def receive(self, limit: int, timeout: int, client: str, attempt: str | None = None) -> list[Taken]:
         """Lease up to `limit` messages, and move to the dead-letter queue those that had their receives.
 
         Args:
             limit: 1..10.
             timeout: seconds of invisibility; 0 leaves them visible.
             client: who receives, for the event log.
+            attempt: ReceiveRequestAttemptId; a FIFO queue gives again what the same attempt brought before.
 
         Returns:
             0..limit messages in the queue's order.
         """
+        if not self.settings.fifo:
+            attempt = None
+        if attempt is not None and (before := self.attempts.find(attempt, limit)):
+            return self._repeat(before, timeout, client)
         room = min(limit, self.max_in_flight - self.in_flight)
+        if self._whims is not None:
+            room = self._whims.shorter(room)
         candidates = self.order.candidates(room) if room > 0 else []
         # First what has to go, then the leases: a lease closes its message_group_id for what stands behind it.
         while any([self._moved(one) for one in candidates]):  # noqa: C419 -- all of them move, not only the first
@@ -165,13 +227,19 @@ class Queue:
         if not timeout:
             for message, _ in taken:
                 self._uncover(message)
+        elif attempt is not None:
+            self.attempts.remember(attempt, taken, self._house.clock.lease())
         return taken
+
+    def misses(self) -> bool:
+        """Whether the profile lets a short poll find nothing, whatever there is."""
+        return self._whims is not None and self._whims.misses()
 
     def delete(self, handle: Handle, text: str, client: str) -> None:
         """Delete by receipt handle.
 
-        Standard: any handle of a message that is still here deletes it, and a message that is gone is no error. FIFO:
-        only the handle of the latest receive, while its lease lasts.
+        Standard: any handle of a message that is still here deletes it, and a message that is gone is no error; a harsh
+        queue ignores those of earlier receives. FIFO: only the handle of the latest receive, while its lease lasts.
 
         Raises:
             Refusal: FIFO, and the lease of this handle has ended.
@@ -186,13 +254,16 @@ class Queue:
         stale = not self._holds(handle, message)
         if stale and self.settings.fifo:
             raise refusals.expired_handle(text)
+        if message.count != handle.receive and not self._profile.old_handles_delete:
+            self._tell(What.DELETED, message, handle=text, client=client, stale=True, found=False)
+            return
         self._remove(message, What.DELETED, handle=text, client=client, stale=stale)
 
     def change(self, handle: Handle, text: str, timeout: int, client: str) -> None:
         """Set how long a message stays invisible, counted from now.
 
-        Standard: an older handle changes the newest lease, and an expired one hides the message again. FIFO: only the
-        handle of the latest receive, while its lease lasts.
+        Standard: an older handle changes the newest lease, and an expired one hides the message again (a harsh queue
+        refuses that). FIFO: only the handle of the latest receive, while its lease lasts.
 
         Raises:
             Refusal: the message is gone; FIFO: the lease has ended; more than 12 h in all since the receive.
@@ -203,10 +274,13 @@ class Queue:
         stale = not self._holds(handle, message)
         if stale and self.settings.fifo:
             raise refusals.expired_handle(text)
+        if message.state is not State.IN_FLIGHT and not self._profile.late_changes:
+            raise refusals.not_in_flight()
         now = self._house.clock.lease()
         if now - message.received_at + timeout > limits.VISIBILITY_TOTAL:
             reason = "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]"
             raise refusals.invalid_value(timeout, "VisibilityTimeout", reason)
+        self.attempts.leave(message.number)
         if timeout:
             self._cover(message, State.IN_FLIGHT, now + timeout)
         else:
@@ -214,23 +288,83 @@ class Queue:
         self._tell(What.CHANGED, message, handle=text, client=client, stale=stale, timeout=timeout)
 
     def purge(self, client: str) -> None:
-        """Drop every message: visible, delayed and in flight; for PurgeQueue and DeleteQueue.
+        """Drop every message, visible, delayed and in flight, and what is remembered of sends and receives.
 
-        A poll that waits on a queue that was deleted after this finds nothing and ends by its own deadline.
+        PurgeQueue and DeleteQueue need it. A poll that waits on a queue deleted after this ends by its own deadline.
 
         Args:
             client: who asks, for the event log.
         """
         for message in list(self._messages.values()):
             self._remove(message, What.PURGED, client=client)
+        self.deduplication.forget_all()
+        if self._whims is not None:
+            self._whims.forget_messages()
 
     def counts(self) -> dict[str, str]:
-        """The three counters of GetQueueAttributes."""
-        return {
-            "ApproximateNumberOfMessages": str(self.visible),
-            "ApproximateNumberOfMessagesNotVisible": str(self.in_flight),
-            "ApproximateNumberOfMessagesDelayed": str(self.delayed),
-        }
+        """The three counters of GetQueueAttributes, as late as the profile says."""
+        counted = self._late_counts if self._profile.lateness else self._counted()
+        names = ("", "NotVisible", "Delayed")
+        return {f"ApproximateNumberOfMessages{name}": str(count) for name, count in zip(names, counted, strict=True)}
+
+    def _counted(self) -> tuple[int, int, int]:
+        return self.visible, self.in_flight, self.delayed
+
+    def _new_order(self) -> StandardOrder | ShuffledOrder | FifoOrder:
+        if self.settings.fifo:
+            return FifoOrder()
+        if self._whims is not None and self._profile.shuffled_order:
+            return ShuffledOrder(self._whims.chance)
+        return StandardOrder()
+
+    def _pass(self, now: float) -> None:
+        for number in self._kept.due(now - self.settings.retention):
+            self._remove(self._messages[number], What.RETIRED)
+        for number in self._invisible.due(now):
+            message = self._messages[number]
+            ended = What.DELAYED if message.state is State.DELAYED else What.EXPIRED
+            self.attempts.leave(number)
+            self._uncover(message)
+            self._tell(ended, message)
+
+    def _follow(self, whims: Whims, now: float) -> None:
+        """Let pass what a harsh profile makes happen, each thing at its own time."""
+        for at, settings in whims.settings(now):
+            self._pass(at)
+            self.settings = settings
+        counting = whims.counting(now)
+        if counting is not None:
+            self._pass(counting)
+            self._late_counts = self._counted()
+        for number in whims.doubles(now):
+            message = self._messages[number]
+            if message.state is State.IN_FLIGHT:
+                self._uncover(message)
+                self._tell(What.DOUBLED, message)
+        for message in whims.returns(now):
+            self._return(message)
+
+    def _return(self, message: Stored) -> None:
+        """Take in again a message that was deleted; its retention period goes on, and may end it in the same tick."""
+        message.state = State.VISIBLE
+        self._messages[message.number] = message
+        self._kept.set(message.number, message.kept_from)
+        self.order.arrive(message)
+        self._house.touch(self)
+        self._tell(What.RETURNED, message)
+
+    def _repeat(self, before: list[Taken], timeout: int, client: str) -> list[Taken]:
+        """Give a receive again: the same messages and handles, no receive more, their visibility counted from now."""
+        now = self._house.clock.lease()
+        for message, text in before:
+            message.received_at = now
+            self._cover(message, State.IN_FLIGHT, now + timeout)
+            self._tell(What.REPEATED, message, handle=text, client=client, timeout=timeout)
+        if not timeout:
+            for message, _ in before:
+                self.attempts.leave(message.number)
+                self._uncover(message)
+        return before
 
     def _enter(self, message: Stored, delay: int) -> None:
         now = self._house.clock.lease()
@@ -260,6 +394,8 @@ class Queue:
         self._cover(message, State.IN_FLIGHT, now + timeout)
         text = self._house.handles.write(self.number, message.number, message.count)
         self._tell(What.RECEIVED, message, handle=text, client=client, timeout=timeout)
+        if timeout and self._whims is not None and not self.settings.fifo:
+            self._whims.given(message, timeout, now)
         return Taken(message, text)
 
     def _moved(self, message: Stored) -> bool:
@@ -315,7 +451,10 @@ class Queue:
         del self._messages[message.number]
         self._invisible.discard(message.number)
         self._kept.discard(message.number)
+        self.attempts.leave(message.number)
         self.order.leave(message)
+        if self._whims is not None and not self.settings.fifo:
+            self._whims.gone(message, self._house.clock.lease(), deleted=what is What.DELETED)
         self._house.touch(self)
         self._tell(what, message, handle=handle, client=client, stale=stale, target=target)
 
@@ -327,6 +466,7 @@ class Queue:
         handle: str = "",
         client: str = "",
         stale: bool = False,
+        found: bool = True,
         timeout: int = -1,
         target: str = "",
     ) -> None:
@@ -340,6 +480,7 @@ class Queue:
                 handle=handle,
                 client=client,
                 stale=stale,
+                found=found,
                 timeout=timeout,
                 target=target,
             )

@@ -103,6 +103,11 @@ def no_queue() -> Refusal:
     return Refusal("QueueDoesNotExist", "The specified queue does not exist.")
 
 
+def no_resource(message: str) -> Refusal:
+    """A queue or task, named by ARN or handle, that does not exist."""
+    return Refusal("ResourceNotFoundException", message)
+
+
 def bad_handle(handle: str) -> Refusal:
     """A receipt handle that this SQS never gave out for this queue."""
     return Refusal("ReceiptHandleIsInvalid", f'The input receipt handle "{handle}" is not a valid receipt handle.')
@@ -117,3 +122,8 @@ def not_changeable(handle: str) -> Refusal:
     """A visibility change on a message that was deleted."""
     reason = "Message does not exist or is not available for visibility timeout change."
     return invalid_value(handle, "ReceiptHandle", reason)
+
+
+def not_in_flight() -> Refusal:
+    """A visibility change on a message whose lease has ended."""
+    return Refusal("MessageNotInflight", "The specified message isn't in flight.")
