@@ -18,6 +18,8 @@ from hadoken.local.deadlines import Deadlines
 from hadoken.local.faults import Fault, Faults
 from hadoken.local.parking import Parking
 from hadoken.local.poll import Poll
+from hadoken.local.profile import AWS, Profile
+from hadoken.local.queue import MAX_IN_FLIGHT
 from hadoken.local.queues import Queues
 from hadoken.local.refusals import Refusal
 from hadoken.sqs import api
@@ -55,15 +57,27 @@ class LocalSQS:
         clock: a new one by default; share it with the engine under test.
         faults: none by default.
         log: where events go.
+        profile: how kind it is.
+        seed: of everything that is left to chance.
+        max_in_flight: messages in flight that each queue allows.
 
     Thread: that of the loop, `blocking` excepted. Blocks on nothing.
     """
 
     def __init__(
-        self, *, clock: VirtualClock | None = None, faults: Faults | None = None, log: EventLog | None = None
+        self,
+        *,
+        clock: VirtualClock | None = None,
+        faults: Faults | None = None,
+        log: EventLog | None = None,
+        profile: Profile = AWS,
+        seed: int = 0,
+        max_in_flight: int = MAX_IN_FLIGHT,
     ) -> None:
         self.clock = clock or VirtualClock()
-        self.queues = Queues(url=URL, clock=self.clock, log=log)
+        self.queues = Queues(
+            url=URL, clock=self.clock, log=log, profile=profile, seed=seed, max_in_flight=max_in_flight
+        )
         self.faults = faults or Faults()
         # Guards all state against `blocking`; held for one operation, never while waiting.
         self._lock = threading.RLock()
