@@ -51,6 +51,11 @@ class Deadlines(Generic[K]):
         if self._at.pop(key, None) is not None:
             self._compact()
 
+    def get(self, key: K) -> float | None:
+        """The time of `key`, None if it has none."""
+        at = self._at.get(key)
+        return None if at is None else at[0]
+
     def next(self) -> float | None:
         """The soonest time, None if there is no key."""
         heap = self._heap

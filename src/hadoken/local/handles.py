@@ -32,15 +32,19 @@ class Handle(NamedTuple):
 
 
 class Handles:
-    """Writes and reads the handles of one local SQS; those of another read as garbage."""
+    """Writes and reads the handles of one local SQS; those of another read as garbage.
+
+    Attributes:
+        key: 32 bits that tell the two apart; one that goes on after a restart takes the key it had.
+    """
 
     def __init__(self) -> None:
-        self._key = secrets.randbits(32)
+        self.key = secrets.randbits(32)
 
     def write(self, queue: int, message: int, receive: int) -> str:
         """Make the handle of one receive: 28 characters without spaces."""
         facts = _FACTS.pack(queue, message, receive)
-        check = _CHECK.pack(zlib.crc32(facts, self._key))
+        check = _CHECK.pack(zlib.crc32(facts, self.key))
         return base64.urlsafe_b64encode(check + facts).decode("ascii")
 
     def read(self, text: str) -> Handle | None:
@@ -49,6 +53,6 @@ class Handles:
             raw = base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True)
         except (binascii.Error, UnicodeEncodeError):
             return None
-        if len(raw) != _CHECK.size + _FACTS.size or _CHECK.unpack(raw[:4])[0] != zlib.crc32(raw[4:], self._key):
+        if len(raw) != _CHECK.size + _FACTS.size or _CHECK.unpack(raw[:4])[0] != zlib.crc32(raw[4:], self.key):
             return None
         return Handle(*_FACTS.unpack(raw[4:]))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hadoken.clock import Clock
     from hadoken.local.handles import Handle, Handles
     from hadoken.local.settings import Settings
+    from hadoken.local.witness import Witness
 
 # In flight per queue, standard and FIFO. SQS developer guide, message quotas; "approximately".
 MAX_IN_FLIGHT = 120_000
@@ -43,6 +44,7 @@ class House(NamedTuple):
         profile: how kind it is.
         seed: of everything that is left to chance.
         max_in_flight: of each queue.
+        witness: told of every change; None for nobody.
     """
 
     clock: Clock
@@ -53,6 +55,7 @@ class House(NamedTuple):
     profile: Profile = AWS
     seed: int = 0
     max_in_flight: int = MAX_IN_FLIGHT
+    witness: Witness | None = None
 
 
 class Taken(NamedTuple):
@@ -75,6 +78,7 @@ class Queue:
         attempts: FIFO: the receives that can be repeated.
         tags: replaced as a whole.
         purged_at: seconds of the lease clock of the latest PurgeQueue; None before it.
+        last_number: of the newest message that ever came.
 
     Thread: one at a time; blocks on nothing.
     """
@@ -94,6 +98,7 @@ class Queue:
         self.deduplication = Deduplication()
         self.attempts = Attempts()
         self._house = house
+        self._witness = house.witness
         self._profile = house.profile
         self._whims = (
             Whims(house.profile, f"{house.seed} {name}", house.clock.lease()) if house.profile.whimsical else None
@@ -104,7 +109,7 @@ class Queue:
         self._invisible: Deadlines[int] = Deadlines()
         # By the time from which retention counts, not by its end: a changed period needs no rebuild.
         self._kept: Deadlines[int] = Deadlines()
-        self._last_number = 0
+        self.last_number = 0
 
     def __len__(self) -> int:
         """All messages: visible, delayed and in flight."""
@@ -158,6 +163,31 @@ class Queue:
         else:
             self.settings = settings
         self._house.touch(self)  # a shorter retention period may end something sooner
+        self.note()
+
+    def note(self) -> None:
+        """Tell the witness, if there is one, that settings or tags have changed."""
+        if self._witness is not None:
+            self._witness.queue_changed(self)
+
+    def until(self, message: Stored) -> float | None:
+        """When the lease or delay of a message ends, on the lease clock; None if it is visible."""
+        return self._invisible.get(message.number)
+
+    def restore(self, message: Stored, until: float | None) -> None:
+        """Put a message back as it was; in the order of their numbers, before anything else happens here.
+
+        Args:
+            message: with its number, state and receives.
+            until: when its lease or delay ends; it may have ended. None if it is visible.
+        """
+        self._messages[message.number] = message
+        self._kept.set(message.number, message.kept_from)
+        if until is not None:
+            self._invisible.set(message.number, until)
+            self.delayed += message.state is State.DELAYED
+            self.in_flight += message.state is State.IN_FLIGHT
+        self.order.arrive(message)
 
     @property
     def configured(self) -> Settings:
@@ -188,6 +218,8 @@ class Queue:
         accepted = Accepted(message.id, message.sequence)
         if key is not None:
             self.deduplication.remember(key, accepted, self._house.clock.lease())
+            if self._witness is not None:
+                self._witness.remembered(self, key, accepted)
         return accepted
 
     def take_over(self, message: Stored) -> None:
@@ -298,6 +330,8 @@ class Queue:
         for message in list(self._messages.values()):
             self._remove(message, What.PURGED, client=client)
         self.deduplication.forget_all()
+        if self._witness is not None:
+            self._witness.forgot(self)
         if self._whims is not None:
             self._whims.forget_messages()
 
@@ -350,6 +384,8 @@ class Queue:
         self._messages[message.number] = message
         self._kept.set(message.number, message.kept_from)
         self.order.arrive(message)
+        if self._witness is not None:
+            self._witness.entered(self, message)
         self._house.touch(self)
         self._tell(What.RETURNED, message)
 
@@ -368,8 +404,8 @@ class Queue:
 
     def _enter(self, message: Stored, delay: int) -> None:
         now = self._house.clock.lease()
-        self._last_number += 1
-        message.number = self._last_number
+        self.last_number += 1
+        message.number = self.last_number
         if self.settings.fifo:
             message.sequence = f"{10**19 + message.number * 256}"  # 20 digits, growing with gaps, as AWS's
         if not message.kept_from or self.settings.fifo:
@@ -383,6 +419,8 @@ class Queue:
         else:
             message.state = State.VISIBLE
         self.order.arrive(message)
+        if self._witness is not None:
+            self._witness.entered(self, message)
         self._house.touch(self)
 
     def _lease(self, message: Stored, timeout: int, client: str) -> Taken:
@@ -421,6 +459,8 @@ class Queue:
             self.in_flight += 1
             self.order.hide(message)
         self._invisible.set(message.number, until)
+        if self._witness is not None:
+            self._witness.changed(self, message)
         self._house.touch(self)
 
     def _uncover(self, message: Stored) -> None:
@@ -428,6 +468,8 @@ class Queue:
         self._invisible.discard(message.number)
         message.state = State.VISIBLE
         self.order.show(message)
+        if self._witness is not None:
+            self._witness.changed(self, message)
         self._house.touch(self)
 
     def _uncount(self, message: Stored) -> None:
@@ -455,6 +497,8 @@ class Queue:
         self.order.leave(message)
         if self._whims is not None and not self.settings.fifo:
             self._whims.gone(message, self._house.clock.lease(), deleted=what is What.DELETED)
+        if self._witness is not None:
+            self._witness.left(self, message)
         self._house.touch(self)
         self._tell(what, message, handle=handle, client=client, stale=stale, target=target)
 

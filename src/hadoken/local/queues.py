@@ -1,4 +1,4 @@
-"""The queues of one account and region, and the operations on them: create, find, describe, change, list, purge, delete.
+"""The queues of one account and region, and the operations on them: create, find, describe, change, purge, delete.
 
 `Queues` is the state machine of SQS. It knows no HTTP and no loop, and it asks a `Clock` for the time: under a
 `VirtualClock` twelve hours pass in a microsecond. Whoever parks long polls reads `touched` after each operation.
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from hadoken.clock import Clock
     from hadoken.local import requests
+    from hadoken.local.witness import Witness
 
 T = TypeVar("T")
 
@@ -51,6 +52,7 @@ class Queues:
         profile: how kind this SQS is.
         seed: of everything that is left to chance.
         max_in_flight: messages in flight that each queue allows; `Queue.max_in_flight` changes one of them.
+        witness: told of everything that changes; None for nobody.
 
     Attributes:
         url: base of the queues' URLs, without a slash at its end.
@@ -60,6 +62,7 @@ class Queues:
         moves: the message move tasks.
         profile: how kind this SQS is.
         touched: queues in which something may be receivable, or sooner than before, since somebody last emptied it.
+        last_number: of the newest queue that ever was: no receipt handle may name two.
 
     Thread: one at a time; blocks on nothing.
     """
@@ -73,6 +76,7 @@ class Queues:
         profile: Profile = AWS,
         seed: int = 0,
         max_in_flight: int = MAX_IN_FLIGHT,
+        witness: Witness | None = None,
     ) -> None:
         self.url = url
         self.clock = clock
@@ -83,12 +87,15 @@ class Queues:
         self._by_name: dict[str, Queue] = {}
         self._by_path: dict[str, Queue] = {}
         self._names: list[str] = []
-        self._last_number = 0
+        self.last_number = 0
         self._deleted: dict[str, float] = {}
         self.moves = Moves(clock, self.by_arn)
         self.profile = profile
         self._shuffle = Shuffle(seed) if profile.shuffled_answers else None
-        self._house = House(clock, self.log, self.handles, self.touch, self.by_arn, profile, seed, max_in_flight)
+        self._witness = witness
+        self._house = House(
+            clock, self.log, self.handles, self.touch, self.by_arn, profile, seed, max_in_flight, witness
+        )
 
     def __iter__(self) -> Iterator[Queue]:
         """Every queue, in the order of creation."""
@@ -214,6 +221,8 @@ class Queues:
         self.moves.forget(queue)
         del self._by_name[queue.name], self._by_path[queue.path]
         self._names.remove(queue.name)
+        if self._witness is not None:
+            self._witness.queue_left(queue)
         if not self.profile.recreation:
             self._deleted[queue.name] = self.clock.lease()
 
@@ -238,11 +247,16 @@ class Queues:
         """The one URL of a queue."""
         return f"{self.url}/{queue.path}"
 
+    def restore(self, number: int, name: str, made: Settings) -> Queue:
+        """Put a queue back under the number that its receipt handles carry; in the order of their numbers."""
+        self.last_number = number - 1
+        return self._add(name, made)
+
     def _add(self, name: str, made: Settings) -> Queue:
-        self._last_number += 1
+        self.last_number += 1
         queue = Queue(
             self._house,
-            number=self._last_number,
+            number=self.last_number,
             name=name,
             arn=_arn(name),
             path=f"{ACCOUNT}/{name}",
@@ -250,6 +264,7 @@ class Queues:
         )
         self._by_name[name] = self._by_path[queue.path] = queue
         bisect.insort(self._names, name)
+        queue.note()
         return queue
 
     def _ready(self, queue: Queue | None) -> Queue:
