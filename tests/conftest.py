@@ -1,4 +1,4 @@
-"""What every test has: the leak check, child processes that certainly end, and hypothesis without a stopwatch."""
+"""What every test has beside the leak check of pyproject.toml: children that end, hypothesis without a stopwatch."""
 
 from __future__ import annotations
 
@@ -10,14 +10,7 @@ from typing import Any
 import hypothesis
 import pytest
 
-from tests.support import leak_check, processes
-
-# Registered by name, not listed in `pytest_plugins`: that is allowed only in the root folder's conftest.
-pytest_addoption = leak_check.pytest_addoption
-pytest_configure = leak_check.pytest_configure
-pytest_collection_finish = leak_check.pytest_collection_finish
-pytest_runtest_makereport = leak_check.pytest_runtest_makereport
-nothing_left_behind = leak_check.nothing_left_behind
+from tests.support import processes
 
 # A run in the background of a script ignores SIGINT, and every child would inherit that; a handler it does not inherit.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -77,6 +77,7 @@ class Handler(Generic[B, P, R]):
         function: the user's own.
         name: its dotted name.
         queue_name: logical name of its queue.
+        bodies: encodes and decodes the bodies of its queue.
         options: how it is run; final once the app it belongs to is known.
         given: the options written at its declaration, which no defaults change.
     """
@@ -98,6 +99,7 @@ class Handler(Generic[B, P, R]):
         read = signature.read(function)
         _refuse_other_body(self.name, queue_name, read.body, bodies.type)
         self._invoke = read.invoke
+        self.bodies = bodies
         self._decode = bodies.decode
         self._hooks = hooks
         self.apply_defaults(defaults)

@@ -38,7 +38,7 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "-p",
         "no:cacheprovider",
         "-o",
-        "leak_grace=0.2",
+        "hadoken_leak_grace=0.2",
         f"--junitxml={report}",
     ]
     with Child([sys.executable, "-m", "pytest", str(PLANTED), *options], cwd=ROOT) as child:

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from hadoken.local.finding import look_at
-from tests.support import leftovers, ports
+from hadoken.testing import leftovers
+from tests.support import ports
 from tests.support.processes import Child
 from tests.support.waiting import GLOBAL, wait_until
 

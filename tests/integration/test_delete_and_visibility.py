@@ -12,7 +12,7 @@ from hadoken.local.faults import Faults, Rule
 from hadoken.local.inprocess import LocalSQS
 from hadoken.sqs.api import DeleteBatch
 from hadoken.sqs.boto import BotoClient
-from tests.support import leftovers
+from hadoken.testing import leftovers
 from tests.support.journal import ENDED, STARTED, Journal
 from tests.support.signals import TestSignal
 from tests.support.waiting import GLOBAL, wait_until

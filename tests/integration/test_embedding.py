@@ -7,7 +7,7 @@ import threading
 import pytest
 
 import hadoken
-from tests.support import leftovers
+from hadoken.testing import leftovers
 from tests.support.journal import STARTED, Journal
 from tests.support.signals import TestSignal
 from tests.support.waiting import GLOBAL, wait_until

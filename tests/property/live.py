@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hadoken import App, Worker
 from hadoken.local.inprocess import LocalSQS
 from hadoken.sqs import api
-from tests.support.leftovers import os_threads
+from hadoken.testing.leftovers import os_threads
 from tests.support.signals import TestSignal
 from tests.support.waiting import GRACE, wait_until
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Self
 
 from hadoken.clock import SYSTEM
-from tests.support import leftovers
+from hadoken.testing import leftovers
 from tests.support.waiting import GLOBAL, GRACE, wait_until
 
 # Bytes a child may write while nobody reads before it blocks; what the kernel grants without privilege.

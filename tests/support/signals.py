@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from hadoken.clock import SYSTEM
-from tests.support.leftovers import census
+from hadoken.testing.leftovers import census
 from tests.support.waiting import GLOBAL
 
 F = TypeVar("F")

@@ -6,17 +6,14 @@ such as the threads of another process.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
-from hadoken.clock import SYSTEM
+from hadoken.testing import waiting
 
 # The one time-out of the tests, in seconds: a liveness bound far beyond what a loaded machine needs, below pytest's 60.
 GLOBAL = 20.0
-# Seconds for what is just ending after a test: a thread between its last line and its exit.
+# Seconds for what is just ending: a thread between its last line and its exit, a process that was told to.
 GRACE = 2.0
-# Seconds between two looks; short beside GRACE, long beside the cost of a look (1 ms).
-LOOK = 0.01
 
 
 def wait_until(holds: Callable[[], bool], timeout: float = GLOBAL) -> bool:
@@ -24,10 +21,4 @@ def wait_until(holds: Callable[[], bool], timeout: float = GLOBAL) -> bool:
 
     Thread: any; blocks the caller.
     """
-    pause = threading.Event()  # never set: its wait is the bounded pause between two looks
-    end = SYSTEM.lease() + timeout
-    while not holds():
-        if SYSTEM.lease() >= end:
-            return False
-        pause.wait(LOOK)
-    return True
+    return waiting.wait_until(holds, timeout)

@@ -7,7 +7,7 @@ of it at work.
 - `driven`: the worker a test drives; `virtual_time`: how its time moves; `runs`: what handlers did.
 - `fake_sqs`: the local SQS of a test; `looking`: what was sent to it and what lies in it.
 - `performing`: one handler, without a queue.
-- `leftovers`, `leak_check`: what a test leaves behind.
+- `leftovers`, `leak_check`, `waiting`: what a test leaves behind.
 - `plugin`: the fixtures. `spans`: "31s".
 """
 
@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from hadoken.local.faults import Faults, Rule
-    from hadoken.testing.doors import worker
+    from hadoken.testing.doors import StartWorker, worker
     from hadoken.testing.driven import DrivenWorker
     from hadoken.testing.fake_sqs import FakeSQS
     from hadoken.testing.looking import Sent
+    from hadoken.testing.performing import perform
     from hadoken.testing.runs import Run
 
 # Where each name lives. Loaded at first use: pytest loads the plugin in every project that has hadoken installed.
@@ -34,10 +35,12 @@ _HOMES: Final = {
     "Rule": "local.faults",
     "Run": "testing.runs",
     "Sent": "testing.looking",
+    "StartWorker": "testing.doors",
+    "perform": "testing.performing",
     "worker": "testing.doors",
 }
 
-__all__ = ["DrivenWorker", "FakeSQS", "Faults", "Rule", "Run", "Sent", "worker"]
+__all__ = ["DrivenWorker", "FakeSQS", "Faults", "Rule", "Run", "Sent", "StartWorker", "perform", "worker"]
 
 
 # Hidden from type checkers: else a misspelt name would pass as whatever `__getattr__` gives.

@@ -117,6 +117,28 @@ class Threads:
             self._on_death(name)
 
 
+def on_start(note: Callable[[threading.Thread], object]) -> Callable[[], None]:
+    """Tell of every thread that any code of this process starts from now on; returns what ends the telling.
+
+    For tests: it wraps the standard library's own method, because threading cannot say afterwards where a thread came
+    from.
+
+    Args:
+        note: called in the starting thread, just before the start; must not raise.
+    """
+    start = threading.Thread.start
+
+    def telling_start(self: threading.Thread) -> None:
+        note(self)
+        start(self)
+
+    def stop() -> None:
+        threading.Thread.start = start  # type: ignore[method-assign] # puts back what was there
+
+    threading.Thread.start = telling_start  # type: ignore[method-assign] # see the docstring
+    return stop
+
+
 def set_kernel_name(name: str) -> None:
     """Name the calling thread in the kernel; does nothing where there is no prctl(2)."""
     if sys.platform == "linux":

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from hadoken.errors import ThreadBudgetExceeded
+from hadoken.testing.leftovers import os_threads
 from hadoken.threads.census import census
 from hadoken.threads.spawn import Threads
-from tests.support.leftovers import os_threads
 from tests.support.signals import TestSignal
 from tests.support.waiting import GLOBAL
 

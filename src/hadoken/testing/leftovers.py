@@ -4,6 +4,7 @@ Rules of this file:
 - Everything is read from outside where the system allows it: threads, descriptors and children come from /proc, so that
   a thread or socket that no Python object names any more is seen too.
 - Reading changes nothing and starts nothing.
+- Where there is no /proc, threads are those that Python knows, and descriptors and children are not looked at.
 """
 
 from __future__ import annotations
@@ -18,15 +19,20 @@ import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Self
+
+from hadoken.threads import spawn
 
 # Opened once and kept by the interpreter or a library, at the first use of randomness or of a bit bucket.
-KEPT_OPEN = frozenset({"/dev/urandom", "/dev/random", "/dev/null"})
+KEPT_OPEN: Final = frozenset({"/dev/urandom", "/dev/random", "/dev/null"})
 # Those whose handlers hadoken or a test may set; SIGALRM belongs to pytest-timeout.
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD)
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD)
+
+_PROC: Final = Path("/proc/self")
+_NOT_THE_CALLER: Final = frozenset({__file__, spawn.__file__, threading.__file__})
 
 _loops: weakref.WeakSet[asyncio.BaseEventLoop] = weakref.WeakSet()
-_births: weakref.WeakKeyDictionary[threading.Thread, str] = weakref.WeakKeyDictionary()
+_births: weakref.WeakKeyDictionary[object, str] = weakref.WeakKeyDictionary()
 
 
 def remember_births() -> Callable[[], None]:
@@ -35,36 +41,34 @@ def remember_births() -> Callable[[], None]:
     Wraps the standard library's own constructors, because neither asyncio nor threading can say afterwards where a loop
     or a thread came from.
     """
-    make, start = asyncio.BaseEventLoop.__init__, threading.Thread.start
+    make = asyncio.BaseEventLoop.__init__
 
     def remembering_init(self: asyncio.BaseEventLoop) -> None:
         make(self)
         _loops.add(self)
 
-    def remembering_start(self: threading.Thread) -> None:
-        _births[self] = call_site()
-        start(self)
-
     def forget() -> None:
-        asyncio.BaseEventLoop.__init__ = make  # type: ignore[method-assign] # puts back what was there
-        threading.Thread.start = start  # type: ignore[method-assign] # the same
+        asyncio.BaseEventLoop.__init__ = make  # type: ignore[method-assign,assignment] # puts back what was there
+        stop_noting()
 
     asyncio.BaseEventLoop.__init__ = remembering_init  # type: ignore[method-assign] # see the docstring
-    threading.Thread.start = remembering_start  # type: ignore[method-assign] # see the docstring
+    stop_noting = spawn.on_start(lambda thread: _births.__setitem__(thread, call_site()))
     return forget
 
 
 def call_site() -> str:
     """The nearest caller outside this file and threading, as "file:line"."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename in {__file__, threading.__file__}:
+    frame = sys._getframe(1)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] -- names the caller
+    while frame.f_back is not None and frame.f_code.co_filename in _NOT_THE_CALLER:
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 def os_threads(pid: int | str = "self") -> dict[int, str]:
     """Kernel thread id -> kernel name (at most 15 bytes) of every thread of a process; empty if it has ended."""
-    found = {}
+    found: dict[int, str] = {}
+    if pid == "self" and not _PROC.exists():
+        return {thread.native_id: thread.name for thread in threading.enumerate() if thread.native_id is not None}
     try:
         entries = list(Path(f"/proc/{pid}/task").iterdir())
     except (FileNotFoundError, ProcessLookupError):
@@ -79,8 +83,8 @@ def os_threads(pid: int | str = "self") -> dict[int, str]:
 
 def descriptors() -> dict[int, str]:
     """Open descriptor -> what it is, such as "socket:[1234]" or a path, without those that are meant to stay open."""
-    found = {}
-    for entry in Path("/proc/self/fd").iterdir():
+    found: dict[int, str] = {}
+    for entry in (_PROC / "fd").iterdir() if _PROC.exists() else ():
         try:
             target = str(entry.readlink())
         except FileNotFoundError:
@@ -98,8 +102,8 @@ def children(pid: int | None = None) -> dict[int, str]:
 
 def processes() -> dict[int, tuple[int, int]]:
     """Process id -> (parent's id, process group) of every process of the machine."""
-    found = {}
-    for entry in Path("/proc").iterdir():
+    found: dict[int, tuple[int, int]] = {}
+    for entry in _PROC.parent.iterdir() if _PROC.exists() else ():
         if not entry.name.isdigit():
             continue
         try:
@@ -139,7 +143,7 @@ def scheduled(loop: asyncio.BaseEventLoop) -> list[asyncio.TimerHandle]:
 def live_messages() -> dict[int, object]:
     """id() -> every `hadoken.message.Message` that is alive.
 
-    Only what was made since the tests were collected is looked at: see `leak_check.pytest_collection_finish`.
+    Only what was made since the tests were collected is looked at: see `leak_check.LeakCheck.pytest_collection_finish`.
     """
     module = sys.modules.get("hadoken.message")
     if module is None:
@@ -159,16 +163,21 @@ def environment() -> dict[str, str]:
 
 @dataclass(slots=True)
 class Snapshot:
-    """Everything of ours that is alive at one moment: each map leads from an identity to what there is to say."""
+    """Everything that is alive at one moment: each map leads from an identity to what there is to say."""
 
     threads: Mapping[int, str] = field(default_factory=os_threads)
     descriptors: Mapping[int, str] = field(default_factory=descriptors)
     children: Mapping[int, str] = field(default_factory=children)
     tasks: Mapping[int, asyncio.Task[Any]] = field(default_factory=pending_tasks)
     timers: Mapping[int, asyncio.TimerHandle] = field(default_factory=pending_timers)
-    messages: Mapping[int, object] = field(default_factory=live_messages)
-    signals: Mapping[int, str] = field(default_factory=signal_handlers)
-    environment: Mapping[str, str] = field(default_factory=environment)
+    messages: Mapping[int, object] = field(default_factory=dict)
+    signals: Mapping[int, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of_everything(cls) -> Self:
+        """One that holds messages, signal handlers and environment variables too."""
+        return cls(messages=live_messages(), signals=signal_handlers(), environment=environment())
 
     def since(self, before: Snapshot) -> list[str]:
         """One line for each thing that is here and was not there before, the most telling kinds first."""
@@ -194,7 +203,7 @@ def describe_thread(tid: int, kernel_name: str) -> str:
     if thread is None:
         return f"thread {tid} {kernel_name!r}: not started by Python's threading"
     born = _births.get(thread, "an unknown place")
-    frame = sys._current_frames().get(thread.ident or 0)
+    frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] -- no other way
     now = f"{frame.f_code.co_filename}:{frame.f_lineno} ({frame.f_code.co_name})" if frame else "an unknown place"
     return f"thread {thread.name!r} (kernel name {kernel_name!r}), started at {born}, now at {now}"
 
