@@ -240,9 +240,9 @@ class Virtual(Sqs):
         self.client.meta.events.register("before-send.sqs", self._send)
         self.reset()
 
-    def reset(self) -> None:
-        """Begin with no queue, no message and no event."""
-        self.queues = Queues(url="http://sqs.local", clock=self.clock)
+    def reset(self, **options: Any) -> None:
+        """Begin with no queue, no message and no event; options are those of `Queues`, such as `profile`."""
+        self.queues = Queues(url="http://sqs.local", clock=self.clock, **options)
         self._parking = Parking(self.queues)
         self._protocol = Protocol(self.queues, self._parking)
 
