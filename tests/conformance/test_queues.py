@@ -211,9 +211,3 @@ def test_a_queue_of_another_account_does_not_exist(sqs: Sqs) -> None:
     name = sqs.queue().rpartition("/")[2]
     with refused("QueueDoesNotExist", PREFIX + "NonExistentQueue"):
         sqs.client.get_queue_url(QueueName=name, QueueOwnerAWSAccountId="123456789012")
-
-
-def test_what_is_not_there_says_so(sqs: Sqs) -> None:
-    """What is not there says so."""
-    with refused("UnsupportedOperation", PREFIX + "UnsupportedOperation", "PurgeQueue", 400):
-        sqs.client.purge_queue(QueueUrl=sqs.queue())

@@ -85,3 +85,53 @@ class QueueUrls(msgspec.Struct, rename="pascal", frozen=True, omit_defaults=True
 
     queue_urls: list[str] = []
     next_token: str | None = None
+
+
+class SourceUrls(msgspec.Struct, rename="pascal", frozen=True, omit_defaults=True, gc=False):
+    """One page of the queues whose dead-letter queue one is; `queueUrls` is spelt small, and only here."""
+
+    queue_urls: list[str] = msgspec.field(default_factory=list, name="queueUrls")
+    next_token: str | None = None
+
+
+class QueueTags(msgspec.Struct, rename="pascal", frozen=True, omit_defaults=True, gc=False):
+    """The tags of a queue."""
+
+    tags: dict[str, str] = {}
+
+
+class StartedMoveTask(msgspec.Struct, rename="pascal", frozen=True, gc=False):
+    """The handle of a new move task."""
+
+    task_handle: str
+
+
+class CancelledMoveTask(msgspec.Struct, rename="pascal", frozen=True, gc=False):
+    """How many messages a task had moved by the time it was cancelled."""
+
+    approximate_number_of_messages_moved: int
+
+
+class MoveTask(msgspec.Struct, rename="pascal", frozen=True, omit_defaults=True, kw_only=True, gc=False):
+    """One move task.
+
+    Attributes:
+        task_handle: of a running task only.
+        started_timestamp: ms since 1970.
+    """
+
+    task_handle: str | None = None
+    status: str
+    source_arn: str
+    destination_arn: str | None = None
+    max_number_of_messages_per_second: int | None = None
+    approximate_number_of_messages_moved: int
+    approximate_number_of_messages_to_move: int
+    failure_reason: str | None = None
+    started_timestamp: int
+
+
+class ListedMoveTasks(msgspec.Struct, rename="pascal", frozen=True, omit_defaults=True, gc=False):
+    """The latest move tasks of a source, newest first."""
+
+    results: list[MoveTask] = []

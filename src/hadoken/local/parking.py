@@ -98,11 +98,12 @@ class Parking:
                 self._serve(queue)
 
     def wake(self, now: float) -> None:
-        """Let time pass: leases and delays that end, polls whose wait is over.
+        """Let time pass: move tasks that go on, leases and delays that end, polls whose wait is over.
 
         Args:
             now: seconds of the lease clock.
         """
+        self._queues.run(now)
         for queue in self._changes.due(now):
             queue.tick(now)
             self._serve(queue)
@@ -113,7 +114,7 @@ class Parking:
 
     def next(self) -> float | None:
         """When `wake` is due, on the lease clock; None if nothing is."""
-        times = [at for at in (self._ends.next(), self._changes.next()) if at is not None]
+        times = [at for at in (self._ends.next(), self._changes.next(), self._queues.next()) if at is not None]
         return min(times, default=None)
 
     def _serve(self, queue: Queue) -> None:

@@ -125,6 +125,44 @@ class GetQueueAttributes(OnQueue, frozen=True, kw_only=True, gc=False):
     attribute_names: list[str] | None = None
 
 
+class DeleteQueue(OnQueue, frozen=True, kw_only=True, gc=False):
+    """Delete a queue with its messages."""
+
+
+class PurgeQueue(OnQueue, frozen=True, kw_only=True, gc=False):
+    """Delete the messages of a queue."""
+
+
+class TagQueue(OnQueue, frozen=True, kw_only=True, gc=False):
+    """Add tags to a queue."""
+
+    tags: dict[str, str] | None = None
+
+
+class UntagQueue(OnQueue, frozen=True, kw_only=True, gc=False):
+    """Take tags off a queue."""
+
+    tag_keys: list[str] | None = None
+
+
+class ListQueueTags(OnQueue, frozen=True, kw_only=True, gc=False):
+    """Read the tags of a queue."""
+
+
+class AddPermission(OnQueue, frozen=True, kw_only=True, gc=False):
+    """Add a statement to the policy of a queue."""
+
+    label: str | None = None
+    account_ids: list[str] | None = msgspec.field(default=None, name="AWSAccountIds")
+    actions: list[str] | None = None
+
+
+class RemovePermission(OnQueue, frozen=True, kw_only=True, gc=False):
+    """Take a statement out of the policy of a queue."""
+
+    label: str | None = None
+
+
 class SetQueueAttributes(OnQueue, frozen=True, kw_only=True, gc=False):
     """Change attributes of a queue."""
 
@@ -136,4 +174,32 @@ class ListQueues(msgspec.Struct, rename="pascal", frozen=True, kw_only=True, gc=
 
     queue_name_prefix: str | None = None
     next_token: str | None = None
+    max_results: int | None = None
+
+
+class ListDeadLetterSourceQueues(OnQueue, frozen=True, kw_only=True, gc=False):
+    """List the queues whose dead-letter queue one is, in pages."""
+
+    next_token: str | None = None
+    max_results: int | None = None
+
+
+class StartMessageMoveTask(msgspec.Struct, rename="pascal", frozen=True, kw_only=True, gc=False):
+    """Start to move what is in a dead-letter queue."""
+
+    source_arn: str | None = None
+    destination_arn: str | None = None
+    max_number_of_messages_per_second: int | None = None
+
+
+class CancelMessageMoveTask(msgspec.Struct, rename="pascal", frozen=True, kw_only=True, gc=False):
+    """End a running move task."""
+
+    task_handle: str | None = None
+
+
+class ListMessageMoveTasks(msgspec.Struct, rename="pascal", frozen=True, kw_only=True, gc=False):
+    """List the latest move tasks of a dead-letter queue."""
+
+    source_arn: str | None = None
     max_results: int | None = None

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from hadoken import limits
-from hadoken.local.refusals import Refusal, invalid, invalid_value
+from hadoken.local.redrive import Redrive, RedriveAllow, redrive, redrive_allow
+from hadoken.local.refusals import Refusal, invalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,13 +24,23 @@ _INTEGERS: Final[Mapping[str, tuple[str, tuple[int, int]]]] = {
     "ReceiveMessageWaitTimeSeconds": ("wait", limits.WAIT_TIME),
     "VisibilityTimeout": ("visibility", limits.VISIBILITY),
 }
-# Kept and given back, without effect here; FIFO ones are settings of throughput.
-_TEXTS: Final = frozenset(
-    {"Policy", "RedriveAllowPolicy", "KmsMasterKeyId", "KmsDataKeyReusePeriodSeconds", "SqsManagedSseEnabled"}
-)
-_FIFO_TEXTS: Final = frozenset({"DeduplicationScope", "FifoThroughputLimit"})
+_POLICIES: Final = frozenset({"RedrivePolicy", "RedriveAllowPolicy"})
+_KEY: Final = "KmsMasterKeyId"
+_KEY_REUSE: Final = "KmsDataKeyReusePeriodSeconds"
+_MANAGED: Final = "SqsManagedSseEnabled"
+# Kept and given back; nothing is encrypted, and nobody is refused by a policy.
+_TEXTS: Final = frozenset({"Policy", _KEY, _KEY_REUSE, _MANAGED})
+_SCOPE: Final = "DeduplicationScope"
+_THROUGHPUT: Final = "FifoThroughputLimit"
+_BY_GROUP: Final = "messageGroup"
+# The first is the default.
+_FIFO_TEXTS: Final[Mapping[str, tuple[str, str]]] = {
+    _SCOPE: ("queue", _BY_GROUP),
+    _THROUGHPUT: ("perQueue", "perMessageGroupId"),
+}
 _BOOLEANS: Final = ("true", "false")
-_RECEIVES: Final = (1, 1_000)  # maxReceiveCount. SQS developer guide, dead-letter queues
+_REUSE: Final = (60, 86_400)  # seconds a data key is used again. SQS API Reference
+_DEFAULT_REUSE: Final = "300"
 READ_ONLY: Final = frozenset(
     {
         "QueueArn",
@@ -44,21 +55,10 @@ NAMES: Final = (
     READ_ONLY
     | frozenset(_INTEGERS)
     | _TEXTS
-    | _FIFO_TEXTS
-    | frozenset({"All", "RedrivePolicy", "FifoQueue", "ContentBasedDeduplication"})
+    | _POLICIES
+    | frozenset(_FIFO_TEXTS)
+    | frozenset({"All", "FifoQueue", "ContentBasedDeduplication"})
 )
-
-
-class Redrive(msgspec.Struct, frozen=True):
-    """Where a message goes on the receive that would exceed `max_receives`.
-
-    Attributes:
-        text: the policy as it was given; read back unchanged.
-    """
-
-    target_arn: str
-    max_receives: int
-    text: str
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -71,6 +71,7 @@ class Settings(msgspec.Struct, frozen=True):
     wait: int = 0
     visibility: int = limits.DEFAULT_VISIBILITY
     redrive: Redrive | None = None
+    redrive_allow: RedriveAllow | None = None
     content_based: bool = False
     texts: Mapping[str, str] = {}
 
@@ -78,14 +79,18 @@ class Settings(msgspec.Struct, frozen=True):
         """These settings as SQS's strings."""
         found = {name: str(getattr(self, field)) for name, (field, _) in _INTEGERS.items()}
         found.update(self.texts)
-        found.setdefault("SqsManagedSseEnabled", "true")
+        found.setdefault(_MANAGED, str(_KEY not in found).lower())
+        if _KEY in found:
+            found.setdefault(_KEY_REUSE, _DEFAULT_REUSE)
         if self.redrive is not None:
             found["RedrivePolicy"] = self.redrive.text
+        if self.redrive_allow is not None:
+            found["RedriveAllowPolicy"] = self.redrive_allow.text
         if self.fifo:
             found["FifoQueue"] = "true"
             found["ContentBasedDeduplication"] = str(self.content_based).lower()
-            found.setdefault("DeduplicationScope", "queue")
-            found.setdefault("FifoThroughputLimit", "perQueue")
+            for name, (default, _) in _FIFO_TEXTS.items():
+                found.setdefault(name, default)
         return found
 
 
@@ -98,7 +103,7 @@ def changed(settings: Settings, attributes: Mapping[str, str], has_queue: Callab
         has_queue: whether a queue with an ARN exists.
 
     Raises:
-        Refusal: an unknown name, or a value out of range.
+        Refusal: an unknown name, a value out of range, or values that do not go together.
     """
     fields: dict[str, object] = {}
     texts = dict(settings.texts)
@@ -107,13 +112,18 @@ def changed(settings: Settings, attributes: Mapping[str, str], has_queue: Callab
             field, bounds = _INTEGERS[name]
             fields[field] = _integer(name, value, bounds)
         elif name == "RedrivePolicy":
-            fields["redrive"] = _redrive(value, has_queue, fifo=settings.fifo)
+            fields["redrive"] = redrive(value, has_queue, fifo=settings.fifo)
+        elif name == "RedriveAllowPolicy":
+            fields["redrive_allow"] = redrive_allow(value)
         elif name == "ContentBasedDeduplication" and settings.fifo:
             fields["content_based"] = _boolean(name, value)
         elif name in _TEXTS or (name in _FIFO_TEXTS and settings.fifo):
+            _check_text(name, value)
             _keep(texts, name, value)
         else:
             raise Refusal("InvalidAttributeName", f"Unknown Attribute {name}.")
+    _check_throughput(texts)
+    _encrypt_once(texts, attributes)
     return msgspec.structs.replace(settings, texts=texts, **fields)
 
 
@@ -131,6 +141,48 @@ def fifo_wanted(name: str, attributes: Mapping[str, str]) -> bool:
         end = ", with .fifo suffix and be 1 to 80 in length" if wanted else ". 1 to 80 in length"
         raise invalid(f"{rule} only include alphanumeric characters, hyphens, or underscores{end}")
     return wanted
+
+
+def _check_text(name: str, value: str) -> None:
+    """Refuse a text that SQS would not keep; an empty one removes the attribute."""
+    if name in _FIFO_TEXTS:
+        if value not in _FIFO_TEXTS[name]:
+            raise _bad(name)
+    elif not value:
+        return
+    elif name == _MANAGED:
+        _boolean(name, value)
+    elif name == _KEY_REUSE:
+        _integer(name, value, _REUSE)
+    elif name == "Policy" and not _is_map(value):
+        raise _bad(name)
+
+
+def _check_throughput(texts: Mapping[str, str]) -> None:
+    """Refuse high throughput without the scope it needs. Source: SQS developer guide, high throughput for FIFO."""
+    if texts.get(_THROUGHPUT) == _FIFO_TEXTS[_THROUGHPUT][1] and texts.get(_SCOPE) != _BY_GROUP:
+        reason = f"The perMessageGroupId value is allowed only when the value for {_SCOPE} is {_BY_GROUP}."
+        raise Refusal("InvalidAttributeValue", f"Invalid value for the parameter {_THROUGHPUT}. Reason: {reason}")
+
+
+def _encrypt_once(texts: dict[str, str], attributes: Mapping[str, str]) -> None:
+    """Let the kind of encryption that was asked for last replace the other; both at once are refused."""
+    managed, key = attributes.get(_MANAGED) == "true", bool(attributes.get(_KEY))
+    if managed and key:
+        text = "You can use one type of server-side encryption (SSE) at one time."
+        raise Refusal("InvalidAttributeValue", f"{text} You can either enable KMS SSE or SQS SSE.")
+    if managed:
+        texts.pop(_KEY, None)
+        texts.pop(_KEY_REUSE, None)
+    elif key:
+        texts.pop(_MANAGED, None)
+
+
+def _is_map(text: str) -> bool:
+    try:
+        return isinstance(msgspec.json.decode(text), dict)
+    except msgspec.MsgspecError:
+        return False
 
 
 def _keep(texts: dict[str, str], name: str, value: str) -> None:
@@ -154,21 +206,3 @@ def _boolean(name: str, value: str) -> bool:
     if value not in _BOOLEANS:
         raise _bad(name)
     return value == "true"
-
-
-def _redrive(text: str, has_queue: Callable[[str], bool], *, fifo: bool) -> Redrive | None:
-    if not text:
-        return None
-    try:
-        policy = msgspec.json.decode(text, type=dict[str, str | int])
-        arn = str(policy["deadLetterTargetArn"])
-        receives = int(policy["maxReceiveCount"])
-    except (msgspec.MsgspecError, KeyError, ValueError) as exc:
-        raise invalid_value(text, "RedrivePolicy", "Redrive policy is not a valid JSON map.") from exc
-    if not _RECEIVES[0] <= receives <= _RECEIVES[1]:
-        raise invalid_value(text, "RedrivePolicy", "Invalid value for maxReceiveCount: must be between 1 and 1000.")
-    if limits.is_fifo(arn) != fifo:
-        raise invalid_value(text, "RedrivePolicy", "Dead-letter queue must be same type of queue as the source.")
-    if not has_queue(arn):
-        raise invalid_value(text, "RedrivePolicy", "Dead letter target does not exist.")
-    return Redrive(target_arn=arn, max_receives=receives, text=text)

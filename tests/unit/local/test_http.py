@@ -86,7 +86,7 @@ def shape(body: bytes) -> str:
         (request(b"Frobnicate"), "UnknownOperationException"),
         (request(kind=b"application/x-www-form-urlencoded"), "UnknownOperationException"),
         (request(verb=b"PUT"), "UnknownOperationException"),
-        (request(b"DeleteQueue"), "UnsupportedOperation"),
+        (request(b"DeleteQueue"), "MissingRequiredParameterException"),
     ],
 )
 def test_what_cannot_be_done_is_refused_and_the_connection_kept(

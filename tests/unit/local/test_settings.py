@@ -23,15 +23,17 @@ def test_what_is_written_is_read_back() -> None:
 def test_a_fifo_queue_has_attributes_of_its_own() -> None:
     """A FIFO queue has attributes of its own."""
     settings = changed(
-        Settings(fifo=True), {"ContentBasedDeduplication": "true", "FifoThroughputLimit": "perMessageGroupId"}, nowhere
+        Settings(fifo=True),
+        {"ContentBasedDeduplication": "true", "DeduplicationScope": "messageGroup"},
+        nowhere,
     )
     assert (
         settings.attributes().items()
         >= {
             "FifoQueue": "true",
             "ContentBasedDeduplication": "true",
-            "FifoThroughputLimit": "perMessageGroupId",
-            "DeduplicationScope": "queue",
+            "FifoThroughputLimit": "perQueue",
+            "DeduplicationScope": "messageGroup",
         }.items()
     )
     with pytest.raises(Refusal, match="ContentBasedDeduplication"):
