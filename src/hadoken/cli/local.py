@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -17,7 +19,7 @@ _USE: Final = """\
                  --endpoint-url {url} sqs create-queue --queue-name QUEUE
   hadoken    {run}
              {send}
-Ctrl-C ends it; what is in its queues is lost then."""
+Ctrl-C ends it; what is in its queues {kept}."""
 _ACCOUNT: Final = "AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local"  # any will do; without some, clients refuse
 
 
@@ -29,6 +31,12 @@ _ACCOUNT: Final = "AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local"  # any w
     help="0 takes a free one.  [default: HADOKEN_LOCAL_PORT, else 9324]",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--data",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Keep queues and messages over restarts in this file (SQLite); made if it is not there.",
+)
 @click.option("--require-signature", is_flag=True, help="Refuse requests that are not signed (SigV4) with a known key.")
 @click.option(
     "--access-key",
@@ -37,8 +45,10 @@ _ACCOUNT: Final = "AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local"  # any w
     metavar="ID:SECRET",
     help="A key to sign with; may be repeated.  [default: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY]",
 )
-def command(*, port: int | None, host: str, require_signature: bool, access_key: tuple[str, ...]) -> None:
-    """Run a local SQS until Ctrl-C: for development and tests, everything in memory.
+def command(
+    *, port: int | None, host: str, data: Path | None, require_signature: bool, access_key: tuple[str, ...]
+) -> None:
+    """Run a local SQS until Ctrl-C: for development and tests, everything in memory unless --data names a file.
 
     `hadoken run MODULE:APP --local` starts one by itself, or uses this one.
     """
@@ -49,16 +59,17 @@ def command(*, port: int | None, host: str, require_signature: bool, access_key:
     keys = sigv4.access_keys(access_key, os.environ) if require_signature else None
     chosen = finding.default_port() if port is None else port
     try:
-        server.run(host, chosen, ready=_tell, keys=keys)
+        server.run(host, chosen, ready=functools.partial(_tell, data), keys=keys, data=data)
     except OSError as error:
         raise child.taken(host, chosen, error) from error
 
 
-def _tell(url: str) -> None:
+def _tell(data: Path | None, url: str) -> None:
     """Say where it listens; the endpoint alone on standard output, for scripts."""
     click.echo(url)
     run, send = _typed("run MODULE:APP", url), _typed("send QUEUE BODY", url)
-    click.echo(_USE.format(url=url, account=_ACCOUNT, run=run, send=send), err=True)
+    kept = "is lost then" if data is None else f"stays in {data}"
+    click.echo(_USE.format(url=url, account=_ACCOUNT, run=run, send=send, kept=kept), err=True)
 
 
 def _typed(words: str, url: str) -> str:

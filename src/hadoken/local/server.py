@@ -8,9 +8,11 @@ many connections and parked polls there are, and the messages of each queue).
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import signal
 import socket
+import sqlite3
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,12 +21,15 @@ import msgspec
 from hadoken.clock import SYSTEM
 from hadoken.local.http import Connection, Site
 from hadoken.local.parking import Parking
-from hadoken.local.protocol import Protocol
+from hadoken.local.protocol import Protocol, refused
 from hadoken.local.queues import Queues
+from hadoken.local.refusals import Refusal
 from hadoken.local.sigv4 import Signatures
+from hadoken.local.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from hadoken.clock import Clock
     from hadoken.local.eventlog import EventLog
@@ -47,9 +52,10 @@ class Server:
     Thread: the loop that started it.
     """
 
-    def __init__(self, queues: Queues, *, signatures: Signatures | None = None) -> None:
+    def __init__(self, queues: Queues, *, signatures: Signatures | None = None, store: Store | None = None) -> None:
         self.sqs = queues
         self._signatures = signatures
+        self._store = store
         self.port = 0
         self._parking = Parking(queues)
         self._protocol = Protocol(queues, self._parking)
@@ -88,18 +94,24 @@ class Server:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._listener is None:
-            return
-        self._listener.close()
+        if self._listener is not None:
+            await self._end(self._listener)
+        if self._store is not None:
+            self._store.close()
+
+    async def _end(self, listener: asyncio.Server) -> None:
+        listener.close()
         open_ones = tuple(self._connections)
         for connection in open_ones:
             connection.abort()
-        await self._listener.wait_closed()
+        await listener.wait_closed()
         await asyncio.gather(*(connection.ended for connection in open_ones))
 
     def _call(
         self, target: str, body: bytes, *, client: str, answer: Callable[[Reply], None], alive: Callable[[], bool]
     ) -> Parked | None:
+        if self._store is not None:
+            answer = functools.partial(_answer_once_written, self._store, answer)
         parked = self._protocol.call(target, body, client=client, answer=answer, alive=alive)
         self._arm()
         return parked
@@ -119,6 +131,8 @@ class Server:
         self._timer = None
         self._parking.wake(self.sqs.clock.lease())
         self._arm()
+        if self._store is not None:
+            self._store.flush()  # what time alone has done
 
     def _get(self, target: str) -> bytes | None:
         parts = urlsplit(target)
@@ -147,6 +161,7 @@ async def start(
     clock: Clock = SYSTEM,
     log: EventLog | None = None,
     keys: Mapping[str, str] | None = None,
+    data: str | Path | None = None,
 ) -> Server:
     """Start a local SQS on the running loop.
 
@@ -156,13 +171,22 @@ async def start(
         clock: what time it is; its lease clock must move with real time, because the timers of the loop do.
         log: where events go; a new one by default.
         keys: secret access keys by access key id, by one of which every request must be signed; None verifies none.
+        data: the file that keeps queues and messages over restarts, made if it is not there; None keeps nothing.
 
     Raises:
         OSError: the address is taken or not ours.
+        ConfigurationError: the data file cannot be used; see `Store`.
     """
     signatures = None if keys is None else Signatures(keys, clock)
-    server = Server(Queues(clock=clock, log=log), signatures=signatures)
-    await server.listen(host, port)
+    store = None if data is None else Store(data, clock)
+    server = Server(Queues(clock=clock, log=log, witness=store), signatures=signatures, store=store)
+    try:
+        if store is not None:
+            store.load(server.sqs)
+        await server.listen(host, port)
+    except BaseException:
+        await server.close()
+        raise
     return server
 
 
@@ -173,6 +197,7 @@ def run(
     ready: Callable[[str], None] | None = None,
     until: int | None = None,
     keys: Mapping[str, str] | None = None,
+    data: str | Path | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, or until a pipe ends.
 
@@ -183,24 +208,31 @@ def run(
         until: a file descriptor of a pipe or socket, such as 0: at its end the server ends. A child that reads its
             parent's pipe does not outlive the parent.
         keys: see `start`.
+        data: see `start`.
 
     Raises:
         OSError: the address is taken or not ours.
         PermissionError: `until` is a plain file, which cannot be watched.
+        ConfigurationError: the data file cannot be used.
 
     Thread: main; blocks until the end. Starts no thread.
     """
-    asyncio.run(_serve(host, port, ready, until, keys))
+    asyncio.run(_serve(host, port, ready, until, keys, data))
 
 
 async def _serve(
-    host: str, port: int, ready: Callable[[str], None] | None, until: int | None, keys: Mapping[str, str] | None
+    host: str,
+    port: int,
+    ready: Callable[[str], None] | None,
+    until: int | None,
+    keys: Mapping[str, str] | None,
+    data: str | Path | None,
 ) -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    server = await start(host, port, keys=keys)
+    server = await start(host, port, keys=keys, data=data)
     try:
         if until is not None:
             os.set_blocking(until, False)
@@ -212,6 +244,19 @@ async def _serve(
         if until is not None:
             loop.remove_reader(until)
         await server.close()
+
+
+def _answer_once_written(store: Store, answer: Callable[[Reply], None], reply: Reply) -> None:
+    """Answer when what is answered is in the data file; if it cannot be written, say that instead.
+
+    The operation has been done in memory all the same, as it may have been on AWS when an answer is an error; a later
+    flush writes it.
+    """
+    try:
+        store.flush()
+    except sqlite3.Error as error:
+        reply = refused(Refusal("InternalFailure", f"The data file cannot be written: {error}."))
+    answer(reply)
 
 
 def _read_to_end(pipe: int, ended: asyncio.Event) -> None:

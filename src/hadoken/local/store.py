@@ -182,8 +182,9 @@ class Store:
         try:
             self._load(queues, self._clock.wall() - self._clock.lease())
         except (sqlite3.Error, msgspec.MsgspecError, ValueError, KeyError) as error:
-            raise ConfigurationError(f"{self._path} cannot be read: {error}", hint=_ANOTHER) from error
-        self._notes = _Notes()  # what was put back is no news
+            raise ConfigurationError(f"the data file {self._path} cannot be read: {error}", hint=_ANOTHER) from error
+        finally:
+            self._notes = _Notes()  # what was put back is no news; half of it, should it fail, even less
 
     def close(self) -> None:
         """Write what is left and give the file free; a second call does nothing.
