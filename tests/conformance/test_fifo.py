@@ -2,27 +2,27 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.local_sqs import Sqs, Virtual
+from tests.support.local_sqs import Sqs
 from tests.support.refused import invalid, missing, refused
 
 
 @pytest.fixture
-def three(virtual: Virtual) -> tuple[str, list[dict[str, str]]]:
-    """A FIFO queue with m0 m1 m2 of one message_group_id, all in flight for 30 s."""
-    url = virtual.queue(fifo=True)
-    virtual.send(url, "m0", "m1", "m2", MessageGroupId="g")
-    return url, virtual.receive(url)
+def three(sqs: Sqs) -> tuple[str, list[dict[str, str]]]:
+    """A FIFO queue with m0 m1 m2 of one message_group_id, all in flight for 2 s."""
+    url = sqs.queue({"VisibilityTimeout": "2"}, fifo=True)
+    sqs.send(url, "m0", "m1", "m2", MessageGroupId="g")
+    return url, sqs.receive(url)
 
 
 @pytest.mark.parametrize(("extended", "expected"), [(0, []), (1, ["m0"]), (2, ["m0", "m1"])])
 def test_31_only_the_prefix_before_the_first_invisible_message_is_received(
-    virtual: Virtual, three: tuple[str, list[dict[str, str]]], extended: int, expected: list[str]
+    sqs: Sqs, three: tuple[str, list[dict[str, str]]], extended: int, expected: list[str]
 ) -> None:
     """Only the prefix before the first invisible message is received."""
     url, received = three
-    virtual.change(url, received[extended], 600)
-    virtual.advance(30)
-    assert virtual.bodies(url) == expected
+    sqs.change(url, received[extended], 600)
+    sqs.advance(2)
+    assert sqs.bodies(url) == expected
 
 
 def test_32_a_released_head_comes_alone_while_the_next_is_in_flight(sqs: Sqs) -> None:
@@ -55,29 +55,39 @@ def test_34_as_many_as_possible_of_one_message_group_id_come_first(sqs: Sqs) -> 
     assert sqs.bodies(url) == ["a0", "a2", "a3", "b1"]
 
 
-@pytest.mark.parametrize("last_first", [True, False])
-def test_35_released_in_any_order_of_calls_the_order_stays(
-    virtual: Virtual, three: tuple[str, list[dict[str, str]]], last_first: bool
-) -> None:
-    """Released in any order of calls the order stays."""
+def test_35_released_last_to_first_one_receive_takes_all(sqs: Sqs, three: tuple[str, list[dict[str, str]]]) -> None:
+    """Released last to first one receive takes all."""
     url, received = three
-    for message in reversed(received) if last_first else received:
-        virtual.change(url, message, 0)
-    assert virtual.bodies(url) == ["m0", "m1", "m2"]
+    for message in reversed(received):
+        sqs.change(url, message, 0)
+    assert sqs.bodies(url) == ["m0", "m1", "m2"]
+
+
+def test_35_released_first_to_last_the_order_stays(sqs: Sqs, three: tuple[str, list[dict[str, str]]]) -> None:
+    """Released first to last the order stays, and what is behind a message in flight stays away."""
+    url, received = three
+    sqs.change(url, received[0], 0)
+    (head,) = sqs.receive(url, VisibilityTimeout=20)
+    assert head["Body"] == "m0"
+    sqs.change(url, received[1], 0)
+    assert sqs.receive(url) == []
+    sqs.delete(url, head)
+    sqs.change(url, received[2], 0)
+    assert sqs.bodies(url) == ["m1", "m2"]
 
 
 def test_36_order_is_kept_after_expiry_and_an_emptied_message_group_id_works_again(
-    virtual: Virtual, three: tuple[str, list[dict[str, str]]]
+    sqs: Sqs, three: tuple[str, list[dict[str, str]]]
 ) -> None:
     """Order is kept after expiry and an emptied message group id works again."""
     url, _ = three
-    virtual.advance(30)
-    received = virtual.receive(url)
+    sqs.advance(2)
+    received = sqs.receive(url)
     assert [message["Body"] for message in received] == ["m0", "m1", "m2"]
     for message in received:
-        virtual.delete(url, message)
-    virtual.send(url, "m3", MessageGroupId="g")
-    assert virtual.bodies(url) == ["m3"]
+        sqs.delete(url, message)
+    sqs.send(url, "m3", MessageGroupId="g")
+    assert sqs.bodies(url) == ["m3"]
 
 
 def test_42_a_send_needs_a_message_group_id_and_a_deduplication_id(sqs: Sqs) -> None:
@@ -98,15 +108,19 @@ def test_42_a_send_needs_a_message_group_id_and_a_deduplication_id(sqs: Sqs) -> 
     assert sqs.counts(content) == (1, 0, 0)
 
 
-def test_43_a_delay_of_a_message_is_refused_and_zero_means_the_queues(virtual: Virtual) -> None:
-    """A delay of a message is refused and zero means the queues."""
-    url = virtual.queue({"DelaySeconds": "5"}, fifo=True)
+def test_43_a_delay_of_a_message_is_refused(sqs: Sqs) -> None:
+    """A delay of a message is refused."""
     with invalid("DelaySeconds"):
-        virtual.send(url, "x", MessageGroupId="g", DelaySeconds=2)
-    virtual.send(url, "x", MessageGroupId="g", DelaySeconds=0)
-    assert virtual.counts(url) == (0, 0, 1)
-    virtual.advance(5)
-    assert virtual.bodies(url) == ["x"]
+        sqs.send(sqs.queue(fifo=True), "x", MessageGroupId="g", DelaySeconds=2)
+
+
+def test_43_a_delay_of_zero_means_the_queues(sqs: Sqs) -> None:
+    """A delay of zero means the queue's."""
+    url = sqs.queue({"DelaySeconds": "2"}, fifo=True)
+    sqs.send(url, "x", MessageGroupId="g", DelaySeconds=0)
+    assert sqs.receive(url, WaitTimeSeconds=0) == []
+    sqs.advance(2)
+    assert sqs.bodies(url) == ["x"]
 
 
 def test_44_sequence_numbers_grow_and_equal_the_received_ones(sqs: Sqs) -> None:
@@ -118,12 +132,16 @@ def test_44_sequence_numbers_grow_and_equal_the_received_ones(sqs: Sqs) -> None:
     assert [message["Attributes"]["SequenceNumber"] for message in sqs.receive(url)] == sent
 
 
-def test_45_fifo_is_a_suffix_and_an_attribute_and_neither_changes(sqs: Sqs) -> None:
-    """FIFO is a suffix and an attribute and neither changes."""
+def test_45_fifo_is_a_suffix_and_an_attribute(sqs: Sqs) -> None:
+    """FIFO is a suffix and an attribute, never one alone."""
     with invalid("FIFO queue"):
         sqs.client.create_queue(QueueName="it-plain", Attributes={"FifoQueue": "true"})
     with invalid("alphanumeric"):
         sqs.client.create_queue(QueueName="it-fifo.fifo")
+
+
+def test_45_neither_changes(sqs: Sqs) -> None:
+    """Neither changes."""
     with refused("InvalidAttributeName", words="FifoQueue"):
         sqs.client.set_queue_attributes(QueueUrl=sqs.queue(fifo=True), Attributes={"FifoQueue": "false"})
     with refused("InvalidAttributeName", words="FifoQueue"):

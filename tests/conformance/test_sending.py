@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from hadoken.limits import MESSAGE_BYTES
-from tests.support.local_sqs import Sqs, Virtual
+from tests.support.local_sqs import Sqs
 from tests.support.refused import PREFIX, invalid, missing, refused
 
 
@@ -23,26 +23,36 @@ def entries(*bodies: str) -> list[dict[str, Any]]:
 def test_46_a_message_at_the_limit_is_taken_and_one_byte_more_refused(sqs: Sqs, limit: int) -> None:
     """A message at the limit is taken and one byte more refused."""
     url = sqs.queue({"MaximumMessageSize": limit})
-    attributes = {"näme": text("x")}
-    with invalid():
-        sqs.send(url, "x", MessageAttributes=attributes)  # the name has a letter that is not allowed
-    attributes = {"name": text("ü", "String.kind")}
-    size = len("name") + len("String.kind") + 2
-    sqs.send(url, "x" * (limit - size), MessageAttributes=attributes)
     sqs.send(url, "ü" * (limit // 2))
     with invalid(f"shorter than {limit} bytes"):
-        sqs.send(url, "x" * (limit - size + 1), MessageAttributes=attributes)
-    with invalid(f"shorter than {limit} bytes"):
         sqs.send(url, "ü" * (limit // 2) + "x")
-    assert sqs.counts(url) == (2, 0, 0)
+    assert sqs.counts(url) == (1, 0, 0)
 
 
-def test_47_a_batch_over_the_limit_is_refused_whole_and_an_entry_over_the_queues_alone(sqs: Sqs) -> None:
-    """A batch over the limit is refused whole and an entry over the queues alone."""
+@pytest.mark.parametrize("limit", [MESSAGE_BYTES, 1_024])
+def test_46_attributes_count_by_name_type_and_value(sqs: Sqs, limit: int) -> None:
+    """Attributes count by name, type and value."""
+    url = sqs.queue({"MaximumMessageSize": limit})
+    attributes = {"name": text("ü", "String.kind"), "data": {"DataType": "Binary", "BinaryValue": bytes(10)}}
+    size = len("name") + len("String.kind") + 2 + len("data") + len("Binary") + 10
+    sqs.send(url, "x" * (limit - size), MessageAttributes=attributes)
+    with invalid(f"shorter than {limit} bytes"):
+        sqs.send(url, "x" * (limit - size + 1), MessageAttributes=attributes)
+    assert sqs.counts(url) == (1, 0, 0)
+
+
+def test_47_a_batch_over_the_limit_is_refused_whole(sqs: Sqs) -> None:
+    """A batch over the limit is refused whole."""
     url = sqs.queue()
     with refused("BatchRequestTooLong", PREFIX + "BatchRequestTooLong", "1048577"):
         sqs.client.send_message_batch(QueueUrl=url, Entries=entries("x" * 524_288, "x" * 524_289))
     assert sqs.counts(url) == (0, 0, 0)
+    sqs.client.send_message_batch(QueueUrl=url, Entries=entries("x" * 524_288, "x" * 524_288))
+    assert sqs.counts(url) == (2, 0, 0)
+
+
+def test_47_an_entry_over_the_queues_limit_fails_alone(sqs: Sqs) -> None:
+    """An entry over the queue's limit fails alone."""
     small = sqs.queue({"MaximumMessageSize": 1_024})
     answer = sqs.client.send_message_batch(QueueUrl=small, Entries=entries("a", "x" * 1_025, "c"))
     assert sorted(one["Id"] for one in answer["Successful"]) == ["0", "2"]
@@ -62,14 +72,26 @@ def test_48_a_control_character_fails_its_entry_alone(sqs: Sqs) -> None:
     assert sqs.counts(url) == (9, 0, 0)
 
 
-def test_49_an_empty_body_is_missing_and_refused_characters_are_invalid(sqs: Sqs) -> None:
-    """An empty body is missing and refused characters are invalid."""
+def test_49_an_empty_body_is_missing(sqs: Sqs) -> None:
+    """An empty body is missing."""
     url = sqs.queue()
     with missing("MessageBody"):
         sqs.send(url, "")
-    for character in ("\x00", "\x08", "\ufffe", "\uffff"):
-        with refused("InvalidMessageContents", words="Invalid characters"):
-            sqs.send(url, f"a{character}b")
+    assert sqs.counts(url) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("character", ["\x00", "\x08", "\ufffe", "\uffff"], ids=["NUL", "BS", "FFFE", "FFFF"])
+def test_49_a_body_with_a_refused_character_is_invalid(sqs: Sqs, character: str) -> None:
+    """A body with a refused character is invalid, and so is an attribute."""
+    url = sqs.queue()
+    with refused("InvalidMessageContents", words="Invalid characters"):
+        sqs.send(url, f"a{character}b")
+    assert sqs.counts(url) == (0, 0, 0)
+
+
+def test_49_all_other_characters_are_carried(sqs: Sqs) -> None:
+    """All other characters are carried."""
+    url = sqs.queue()
     allowed = "\t\n\r ~\x7f\ud7ff\ue000\ufffd\U00010000\U0010ffff"
     sqs.send(url, allowed)
     assert sqs.bodies(url) == [allowed]
@@ -104,8 +126,8 @@ def test_50_a_batch_with_bad_ids_is_refused_and_nothing_applied(sqs: Sqs, ids: l
     assert sqs.counts(url) == (0, 1, 0)
 
 
-def test_51_delete_and_visibility_batches_mix_successful_and_failed(sqs: Sqs) -> None:
-    """Delete and visibility batches mix successful and failed."""
+def test_51_a_visibility_batch_mixes_successful_and_failed(sqs: Sqs) -> None:
+    """A visibility batch mixes successful and failed."""
     url = sqs.queue()
     sqs.send(url, *"abc")
     handles = [message["ReceiptHandle"] for message in sqs.receive(url)]
@@ -123,6 +145,13 @@ def test_51_delete_and_visibility_batches_mix_successful_and_failed(sqs: Sqs) ->
         "2": "InvalidParameterValue",
     }
     assert sqs.counts(url) == (1, 2, 0)
+
+
+def test_51_a_delete_batch_mixes_successful_and_failed(sqs: Sqs) -> None:
+    """A delete batch mixes successful and failed."""
+    url = sqs.queue()
+    sqs.send(url, *"abc")
+    handles = [message["ReceiptHandle"] for message in sqs.receive(url)]
     answer = sqs.client.delete_message_batch(
         QueueUrl=url,
         Entries=[{"Id": f"{number}", "ReceiptHandle": one} for number, one in enumerate(["bad", *handles])],
@@ -132,72 +161,122 @@ def test_51_delete_and_visibility_batches_mix_successful_and_failed(sqs: Sqs) ->
     assert sqs.counts(url) == (0, 0, 0)
 
 
-@pytest.mark.parametrize(
-    "attributes",
-    [
-        {f"a{number}": text("x") for number in range(11)},
-        {"a": text("")},
-        {"a": {"DataType": "Binary", "BinaryValue": b""}},
-        {"a": text("x", "Bytes")},
-        {"a": text("x", "Number")},
-        {"a": text("x", "String." + "k" * 250)},
-        {"a": {"StringValue": "x"}},
-        {"": text("x")},
-        {"a" * 257: text("x")},
-        {".a": text("x")},
-        {"a.": text("x")},
-        {"a..b": text("x")},
-        {"a b": text("x")},
-        {"AWS.a": text("x")},
-        {"amazon.a": text("x")},
-    ],
-)
-def test_52_attributes_that_break_a_rule_are_refused(sqs: Sqs, attributes: dict[str, Any]) -> None:
+# What breaks a rule -> attributes that do.
+BAD_ATTRIBUTES: dict[str, dict[str, Any]] = {
+    "eleven": {f"a{number}": text("x") for number in range(11)},
+    "empty string": {"a": text("")},
+    "empty binary": {"a": {"DataType": "Binary", "BinaryValue": b""}},
+    "unknown type": {"a": text("x", "Bytes")},
+    "no number": {"a": text("x", "Number")},
+    "long type": {"a": text("x", "String." + "k" * 250)},
+    "no type": {"a": {"StringValue": "x"}},
+    "no name": {"": text("x")},
+    "long name": {"a" * 257: text("x")},
+    "first dot": {".a": text("x")},
+    "last dot": {"a.": text("x")},
+    "two dots": {"a..b": text("x")},
+    "space": {"a b": text("x")},
+    "letter": {"näme": text("x")},
+    "AWS.": {"AWS.a": text("x")},
+    "amazon.": {"amazon.a": text("x")},
+}
+
+
+@pytest.mark.parametrize("rule", BAD_ATTRIBUTES)
+def test_52_attributes_that_break_a_rule_are_refused(sqs: Sqs, rule: str) -> None:
     """Attributes that break a rule are refused."""
     url = sqs.queue()
     with invalid():
-        sqs.send(url, "x", MessageAttributes=attributes)
-    answer = sqs.client.send_message_batch(
-        QueueUrl=url,
-        Entries=[{**one, "MessageAttributes": attributes} for one in entries("x")]
-        + [{"Id": "good", "MessageBody": "x", "MessageAttributes": {"n": text("1e3", "Number.float")}}],
-    )
-    assert [one["Code"] for one in answer["Failed"]] == ["InvalidParameterValue"]
+        sqs.send(url, "x", MessageAttributes=BAD_ATTRIBUTES[rule])
+    assert sqs.counts(url) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("rule", BAD_ATTRIBUTES)
+def test_52_in_a_batch_they_fail_their_entry_alone(sqs: Sqs, rule: str) -> None:
+    """In a batch they fail their entry alone."""
+    url = sqs.queue()
+    good = {"Id": "good", "MessageBody": "x", "MessageAttributes": {"n": text("1e3", "Number.float")}}
+    bad = {**entries("x")[0], "MessageAttributes": BAD_ATTRIBUTES[rule]}
+    answer = sqs.client.send_message_batch(QueueUrl=url, Entries=[bad, good])
+    assert [(one["Id"], one["Code"]) for one in answer["Failed"]] == [("0", "InvalidParameterValue")]
+    assert [one["Id"] for one in answer["Successful"]] == ["good"]
     assert sqs.counts(url) == (1, 0, 0)
+
+
+def test_52_ten_attributes_of_all_types_are_carried(sqs: Sqs) -> None:
+    """Ten attributes of all types are carried."""
+    url = sqs.queue()
+    attributes = {
+        **{f"s.{number}": text("ü", "String.kind") for number in range(6)},
+        "n-1": text("-1.5e-3", "Number"),
+        "n_2": text("7", "Number.int"),
+        "b": {"DataType": "Binary.png", "BinaryValue": bytes(range(256))},
+        "x" * 256: text("long"),
+    }
+    sqs.send(url, "x", MessageAttributes=attributes)
+    (message,) = sqs.receive(url)
+    assert message["MessageAttributes"] == attributes
 
 
 def test_53_standard_a_message_group_id_is_given_back_and_blocks_nothing(sqs: Sqs) -> None:
     """On standard queues a message group id is given back and blocks nothing."""
     url = sqs.queue()
     sqs.send(url, "a", "b", MessageGroupId="tenant")
-    (message,) = sqs.receive(url, 1)
-    assert message["Attributes"]["MessageGroupId"] == "tenant"
-    assert sqs.bodies(url) == ["b"]
-    for bad in ("", "x" * 129, "a b", "ü"):
-        with invalid("MessageGroupId"):
-            sqs.send(url, "x", MessageGroupId=bad)
+    first, *rest = sqs.receive(url, 1)
+    assert rest == []
+    assert first["Attributes"]["MessageGroupId"] == "tenant"
+    (second,) = sqs.receive(url)
+    assert {first["Body"], second["Body"]} == {"a", "b"}
+
+
+@pytest.mark.parametrize("bad", ["", "x" * 129, "a b", "ü"], ids=["empty", "long", "space", "letter"])
+def test_53_standard_a_bad_message_group_id_is_refused(sqs: Sqs, bad: str) -> None:
+    """On standard queues a bad message group id is refused."""
+    url = sqs.queue()
+    with invalid("MessageGroupId"):
+        sqs.send(url, "x", MessageGroupId=bad)
+
+
+def test_53_standard_a_deduplication_id_is_refused(sqs: Sqs) -> None:
+    """On standard queues a deduplication id is refused."""
     with invalid("MessageDeduplicationId"):
-        sqs.send(url, "x", MessageDeduplicationId="d")
+        sqs.send(sqs.queue(), "x", MessageDeduplicationId="d")
 
 
-def test_54_a_delayed_message_is_invisible_and_counted(virtual: Virtual) -> None:
-    """A delayed message is invisible and counted."""
-    url = virtual.queue({"DelaySeconds": "60"})
-    virtual.send(url, "queue's")
-    virtual.send(url, "own", DelaySeconds=5)
-    virtual.send(url, "none", DelaySeconds=0)
-    assert virtual.counts(url) == (1, 0, 2)
-    assert virtual.bodies(url) == ["none"]
-    virtual.advance(5)
-    assert virtual.bodies(url) == ["own"]
-    virtual.advance(54)
-    assert "queue's" not in virtual.bodies(url)
-    virtual.advance(1)
-    assert "queue's" in virtual.bodies(url)
+def test_54_a_delayed_message_is_invisible_and_counted(sqs: Sqs) -> None:
+    """A delayed message is invisible and counted, and a message's own delay beats the queue's."""
+    url = sqs.queue({"DelaySeconds": "4"})
+    sqs.send(url, "queue's")
+    sqs.send(url, "own", DelaySeconds=2)
+    sqs.send(url, "none", DelaySeconds=0)
+    assert sqs.bodies(url, VisibilityTimeout=60) == ["none"]
+    sqs.advance(2)
+    assert sqs.bodies(url, VisibilityTimeout=60) == ["own"]
+    sqs.advance(2)
+    assert sqs.bodies(url, VisibilityTimeout=60) == ["queue's"]
+
+
+def test_54_delays_are_counted_apart(sqs: Sqs) -> None:
+    """Delays are counted apart."""
+    url = sqs.queue({"DelaySeconds": "60"})
+    sqs.send(url, "queue's")
+    sqs.send(url, "own", DelaySeconds=5)
+    sqs.send(url, "none", DelaySeconds=0)
+    assert sqs.counts(url) == (1, 0, 2)
+
+
+def test_54_a_delay_out_of_range_is_refused(sqs: Sqs) -> None:
+    """A delay out of range is refused, alone and in a batch."""
+    url = sqs.queue()
     for bad in (-1, 901):
         with invalid("DelaySeconds"):
-            virtual.send(url, "x", DelaySeconds=bad)
-    virtual.send(url, "x", DelaySeconds=900)
+            sqs.send(url, "x", DelaySeconds=bad)
+    late = {"Id": "late", "MessageBody": "x", "DelaySeconds": 901}
+    answer = sqs.client.send_message_batch(QueueUrl=url, Entries=[*entries("y"), late])
+    assert [(one["Id"], one["Code"]) for one in answer["Failed"]] == [("late", "InvalidParameterValue")]
+    assert [one["Id"] for one in answer["Successful"]] == ["0"]
+    sqs.send(url, "x", DelaySeconds=900)
+    assert sqs.bodies(url) == ["y"]
 
 
 def test_55_the_trace_header_is_carried_free_of_size_and_outside_the_digest(sqs: Sqs) -> None:
@@ -210,6 +289,11 @@ def test_55_the_trace_header_is_carried_free_of_size_and_outside_the_digest(sqs:
     (message,) = sqs.receive(url)
     assert message["Attributes"]["AWSTraceHeader"] == system["AWSTraceHeader"]["StringValue"]
     assert "MessageAttributes" not in message
+
+
+def test_55_no_other_system_attribute_can_be_sent(sqs: Sqs) -> None:
+    """No other system attribute can be sent, nor one of another type."""
+    url = sqs.queue()
     for bad in ({"Other": text("x")}, {"AWSTraceHeader": text("1", "Number")}):
         with invalid("ystem"):
             sqs.send(url, "x", MessageSystemAttributes=bad)
