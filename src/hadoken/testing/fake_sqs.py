@@ -9,6 +9,7 @@ from hadoken.clock import VirtualClock
 from hadoken.local import provision
 from hadoken.local.faults import Faults
 from hadoken.local.inprocess import BlockingLocalSQS, LocalSQS
+from hadoken.local.profile import AWS, Profile
 from hadoken.local.refusals import Refusal
 from hadoken.local.requests import AttributeValue, GetQueueAttributes
 from hadoken.local.stored import Stored
@@ -42,8 +43,15 @@ class FakeSQS(LocalSQS):
     Thread: any, while no worker runs on it; else as `DrivenWorker` says.
     """
 
-    def __init__(self, *, clock: VirtualClock | None = None, faults: Faults | None = None) -> None:
-        super().__init__(clock=clock, faults=faults)
+    def __init__(
+        self,
+        *,
+        clock: VirtualClock | None = None,
+        faults: Faults | None = None,
+        profile: Profile = AWS,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(clock=clock, faults=faults, profile=profile, seed=seed)
         self.sent: list[SentEntry] = []
         self.mover: Callable[[float], object] | None = None
 
