@@ -22,8 +22,9 @@ import msgspec
 
 from hadoken.errors import ConfigurationError
 from hadoken.local.deduplication import INTERVAL, Accepted
+from hadoken.local.refusals import Refusal
 from hadoken.local.requests import AttributeValue
-from hadoken.local.settings import Settings
+from hadoken.local.settings import Settings, changed
 from hadoken.local.stored import State, Stored
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ _SCHEMA: Final = f"""
 BEGIN;
 CREATE TABLE facts (handle_key INTEGER NOT NULL, last_queue INTEGER NOT NULL);
 CREATE TABLE queues (
-    number INTEGER PRIMARY KEY, name TEXT NOT NULL, settings BLOB NOT NULL, tags BLOB NOT NULL,
+    number INTEGER PRIMARY KEY, name TEXT NOT NULL, attributes BLOB NOT NULL, tags BLOB NOT NULL,
     created INTEGER NOT NULL, modified INTEGER NOT NULL, last_message INTEGER NOT NULL
 );
 CREATE TABLE messages (
@@ -68,8 +69,7 @@ _CHANGE: Final = (
     " WHERE queue = ? AND number = ?"
 )
 _attributes = msgspec.json.Decoder(dict[str, AttributeValue])
-_settings = msgspec.json.Decoder(Settings)
-_tags = msgspec.json.Decoder(dict[str, str])
+_texts = msgspec.json.Decoder(dict[str, str])
 
 _Place = tuple[int, int]  # number of a queue, number of a message in it
 
@@ -181,7 +181,7 @@ class Store:
         """
         try:
             self._load(queues, self._clock.wall() - self._clock.lease())
-        except (sqlite3.Error, msgspec.MsgspecError, ValueError, KeyError) as error:
+        except (sqlite3.Error, msgspec.MsgspecError, Refusal, ValueError, KeyError) as error:
             raise ConfigurationError(f"the data file {self._path} cannot be read: {error}", hint=_ANOTHER) from error
         finally:
             self._notes = _Notes()  # what was put back is no news; half of it, should it fail, even less
@@ -233,9 +233,9 @@ class Store:
             return
         queues.handles.key = facts[0]
         by_number: dict[int, Queue] = {}
-        for number, name, settings, tags, created, modified, last in run("SELECT * FROM queues ORDER BY number"):
-            queue = by_number[number] = queues.restore(number, name, _settings.decode(settings))
-            queue.tags = _tags.decode(tags)
+        for number, name, attributes, tags, created, modified, last in run("SELECT * FROM queues ORDER BY number"):
+            queue = by_number[number] = queues.restore(number, name, _settings(attributes))
+            queue.tags = _texts.decode(tags)
             queue.created, queue.modified, queue.last_number = created, modified, last
         queues.last_number = facts[1]
         for row in run("SELECT * FROM messages ORDER BY queue, number"):
@@ -293,8 +293,15 @@ def _prepare(database: sqlite3.Connection, path: str) -> None:
 
 
 def _queue_row(queue: Queue) -> tuple[Any, ...]:
-    settings, tags = msgspec.json.encode(queue.configured), msgspec.json.encode(queue.tags)
-    return queue.number, queue.name, settings, tags, queue.created, queue.modified, queue.last_number
+    attributes, tags = msgspec.json.encode(queue.configured.attributes()), msgspec.json.encode(queue.tags)
+    return queue.number, queue.name, attributes, tags, queue.created, queue.modified, queue.last_number
+
+
+def _settings(attributes: bytes) -> Settings:
+    """The settings of a queue as they were written: SQS's strings."""
+    texts = _texts.decode(attributes)
+    fifo = texts.pop("FifoQueue", "") == "true"
+    return changed(Settings(fifo=fifo), texts, lambda _arn: True)  # a dead-letter queue may be gone, as in memory
 
 
 def _row(queue: Queue, message: Stored, offset: float) -> tuple[Any, ...]:
