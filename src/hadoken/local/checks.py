@@ -5,6 +5,7 @@ Source: SQS API Reference; recorded AWS answers; the numbers are those of `limit
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from hadoken import limits
@@ -22,6 +23,12 @@ E = TypeVar("E", "SendEntry", "DeleteEntry", "ChangeEntry")
 TRACE_HEADER: Final = "AWSTraceHeader"
 _CHARACTERS: Final = "#x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF"
 _TOKEN_RULE: Final = "can only include alphanumeric and punctuation characters. 1 to 128 in length."  # noqa: S105 -- no password
+# Tags: how many on a queue, and the rules of their keys and values. SQS developer guide, cost allocation tags
+MAX_TAGS: Final = 50
+_TAG_KEY: Final = 128
+_TAG_VALUE: Final = 256
+_TAG_CHARACTERS: Final = re.compile(r"[\w\s.:/=+\-@]*")
+_TAG_RESERVED: Final = "aws:"
 
 
 def required(value: T | None, parameter: str) -> T:
@@ -79,6 +86,25 @@ def batch(entries: Sequence[E] | None, kind: str) -> Sequence[E]:
             raise Refusal("BatchEntryIdsNotDistinct", f"Id {entry.id} repeated.")
         seen.add(entry.id)
     return entries
+
+
+def tags(present: Mapping[str, str], added: Mapping[str, str], name: str) -> dict[str, str]:
+    """The tags of a queue with others added to them.
+
+    Args:
+        present: as they are.
+        added: to be checked.
+        name: of the queue, for the message.
+
+    Raises:
+        Refusal: a key or value that SQS does not take, or more than 50 in all.
+    """
+    for key, value in added.items():
+        _tag(key, value)
+    found = {**present, **added}
+    if len(found) > MAX_TAGS:
+        raise invalid(f"Too many tags added for queue {name}.")
+    return found
 
 
 def size(message: MessageFields) -> int:
@@ -172,3 +198,14 @@ def _system_attributes(attributes: Mapping[str, AttributeValue]) -> None:
             raise invalid(f"Message system attribute name '{name}' is invalid. {rule}")
         if value.data_type != "String" or not value.string_value:
             raise invalid(f"Message (system) attribute '{name}' must contain a non-empty value of type 'String'.")
+
+
+def _tag(key: str, value: str) -> None:
+    if not 1 <= len(key) <= _TAG_KEY:
+        raise invalid(f"Tag keys must be between 1 and {_TAG_KEY} characters in length.")
+    if len(value) > _TAG_VALUE:
+        raise invalid(f"Tag values must be between 0 and {_TAG_VALUE} characters in length.")
+    if key.lower().startswith(_TAG_RESERVED):
+        raise invalid_value(key, "Tags", f"Tag keys cannot start with {_TAG_RESERVED}")
+    if not _TAG_CHARACTERS.fullmatch(key) or not _TAG_CHARACTERS.fullmatch(value):
+        raise invalid_value(key, "Tags", "Tags can only include letters, digits, white space and _ . : / = + - @")

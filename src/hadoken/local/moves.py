@@ -1,4 +1,4 @@
-"""Message move tasks: what an operator starts to bring the messages of a dead-letter queue back.
+"""Message move tasks at work: what an operator starts to bring the messages of a dead-letter queue back.
 
 Rules of this file:
 - A task is a series of known times: its n-th message moves n/rate seconds after the start. `next` says when the next
@@ -6,13 +6,12 @@ Rules of this file:
 - A moved message is a new one, with an id, a time and a receive count of its own.
 - A queue remembers its latest ten tasks; only the newest of them can be active.
 
-Source: SQS API Reference, StartMessageMoveTask, CancelMessageMoveTask, ListMessageMoveTasks; recorded AWS answers.
+Source: SQS API Reference, StartMessageMoveTask; recorded AWS answers.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import enum
 import uuid
 from collections import deque
@@ -20,25 +19,21 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from hadoken.local import answers, checks
+from hadoken.local import answers
 from hadoken.local.deadlines import Deadlines
-from hadoken.local.refusals import invalid, no_queue, no_resource
+from hadoken.local.refusals import no_queue
 from hadoken.local.stored import Stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hadoken.clock import Clock
-    from hadoken.local import requests
     from hadoken.local.queue import Queue
-    from hadoken.local.queues import Queues
 
 CLIENT: Final = "move task"  # who sends what is moved, in the event log
 RATES: Final = (1, 500)  # messages a second. SQS API Reference
 MAX_LISTED: Final = 10
 NO_SOURCE: Final = "CouldNotDetermineMessageSource"
-_ARN_PARTS: Final = 6
-_ARN_FORM: Final = "arn:<partition>:<service>:<region>:<account-id>:<resource-id>"
 
 
 class Status(enum.StrEnum):
@@ -85,7 +80,7 @@ class MoveTask:
     @property
     def handle(self) -> str:
         """The TaskHandle: opaque to clients; names the source and the task."""
-        return base64.b64encode(msgspec.json.encode(_Named(self.id, self.source.arn))).decode("ascii")
+        return base64.b64encode(msgspec.json.encode(TaskName(self.id, self.source.arn))).decode("ascii")
 
     def next_step(self) -> float:
         """When the next message is due, on the lease clock."""
@@ -106,8 +101,8 @@ class MoveTask:
         )
 
 
-class _Named(msgspec.Struct, rename="camel", frozen=True):
-    """What a TaskHandle says."""
+class TaskName(msgspec.Struct, rename="camel", frozen=True):
+    """What a TaskHandle says, as JSON in base64."""
 
     task_id: str
     source_arn: str
@@ -178,69 +173,6 @@ class Moves:
         target.send(_renewed(message, fifo=target.settings.fifo), None, CLIENT)
         task.moved += 1
         return True
-
-
-def start_message_move_task(
-    queues: Queues, request: requests.StartMessageMoveTask, _client: str
-) -> answers.StartedMoveTask:
-    """Start to move what is in a dead-letter queue, to one destination or back to where each message came from."""
-    source = _resource(queues, request.source_arn, "SourceArn")
-    target = None
-    if request.destination_arn is not None:
-        target = _resource(queues, request.destination_arn, "DestinationArn")
-    if not queues.sources_of(source):
-        raise invalid("Source queue must be configured as a Dead Letter Queue.")
-    if target is source:
-        raise invalid("The destination of a message move task cannot be its source.")
-    if target is not None and target.settings.fifo != source.settings.fifo:
-        raise invalid("The destination of a message move task must be of the same type as its source.")
-    rate = request.max_number_of_messages_per_second
-    checks.whole(rate, RATES[1], RATES, "MaxNumberOfMessagesPerSecond", "Must be between 1 and 500, if provided.")
-    if any(task.active for task in queues.moves.of(source)):
-        text = "There is already a task running. Only one active task is allowed for a source queue arn at a given time"
-        raise invalid(f"{text}.")
-    return answers.StartedMoveTask(queues.moves.start(source, target.arn if target else "", rate).handle)
-
-
-def cancel_message_move_task(
-    queues: Queues, request: requests.CancelMessageMoveTask, _client: str
-) -> answers.CancelledMoveTask:
-    """Ask a running task to end at its next step; what it has moved stays moved."""
-    named = _read(checks.required(request.task_handle, "TaskHandle"))
-    source = _resource(queues, named.source_arn, "SourceArn")
-    for task in queues.moves.of(source):
-        if task.id == named.task_id and task.status is Status.RUNNING:
-            task.status = Status.CANCELLING
-            return answers.CancelledMoveTask(task.moved)
-    raise no_resource("Task does not exist.")
-
-
-def list_message_move_tasks(
-    queues: Queues, request: requests.ListMessageMoveTasks, _client: str
-) -> answers.ListedMoveTasks:
-    """List the latest tasks of a source, newest first."""
-    source = _resource(queues, request.source_arn, "SourceArn")
-    reason = "Must be between 1 and 10, if provided."
-    limit = checks.whole(request.max_results, 1, (1, MAX_LISTED), "MaxResults", reason)
-    return answers.ListedMoveTasks([task.listed() for task in queues.moves.of(source)[:limit]])
-
-
-def _resource(queues: Queues, arn: str | None, parameter: str) -> Queue:
-    """The queue that a parameter names by ARN, with everything due done."""
-    text = checks.required(arn, parameter)
-    if not text.startswith("arn:") or len(text.split(":")) != _ARN_PARTS:
-        raise invalid(f"You must use this format to specify the {parameter}: {_ARN_FORM}")
-    queue = queues.by_arn(text)
-    if queue is None:
-        raise no_resource(f"The resource that you specified for the {parameter} parameter doesn't exist.")
-    return queue
-
-
-def _read(handle: str) -> _Named:
-    try:
-        return msgspec.json.decode(base64.b64decode(handle, validate=True), type=_Named)
-    except (binascii.Error, msgspec.MsgspecError, ValueError) as exc:
-        raise invalid("Value for parameter TaskHandle is invalid.") from exc
 
 
 def _renewed(message: Stored, *, fifo: bool) -> Stored:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from hadoken.local import failing, messages, moves, permissions, requests, tags
+from hadoken.local import failing, messages, movetasks, permissions, requests, tags
 from hadoken.local.eventlog import Call, What
 from hadoken.local.faults import SOUND, Fault, Faults
 from hadoken.local.poll import Poll
@@ -117,9 +117,9 @@ _OPERATIONS: Mapping[str, _Operation] = {
     "ListDeadLetterSourceQueues": _operation(
         requests.ListDeadLetterSourceQueues, Queues.list_dead_letter_source_queues
     ),
-    "StartMessageMoveTask": _operation(requests.StartMessageMoveTask, moves.start_message_move_task),
-    "CancelMessageMoveTask": _operation(requests.CancelMessageMoveTask, moves.cancel_message_move_task),
-    "ListMessageMoveTasks": _operation(requests.ListMessageMoveTasks, moves.list_message_move_tasks),
+    "StartMessageMoveTask": _operation(requests.StartMessageMoveTask, movetasks.start_message_move_task),
+    "CancelMessageMoveTask": _operation(requests.CancelMessageMoveTask, movetasks.cancel_message_move_task),
+    "ListMessageMoveTasks": _operation(requests.ListMessageMoveTasks, movetasks.list_message_move_tasks),
     "TagQueue": _operation(requests.TagQueue, tags.tag_queue),
     "UntagQueue": _operation(requests.UntagQueue, tags.untag_queue),
     "ListQueueTags": _operation(requests.ListQueueTags, tags.list_queue_tags),

@@ -20,7 +20,6 @@ from hadoken.local.profile import AWS, Profile
 from hadoken.local.queue import MAX_IN_FLIGHT, House, Queue
 from hadoken.local.refusals import Refusal, no_queue
 from hadoken.local.settings import Settings
-from hadoken.local.tags import merged
 from hadoken.local.whims import Shuffle
 
 if TYPE_CHECKING:
@@ -161,7 +160,7 @@ class Queues:
         existing = self._by_name.get(name)
         if existing is None:
             self._refuse_recent(name)
-            tags = merged({}, request.tags or {}, name)
+            tags = checks.tags({}, request.tags or {}, name)
             existing = self._add(name, made)
             existing.tags = tags
         else:
