@@ -13,11 +13,11 @@ from typing import cast
 
 import pytest
 
-from tests.support import doors, table
+from tests.support import doors, refused, table
 from tests.support.local_sqs import MAX_REAL_SECONDS, Server, Sqs, Virtual, boto3_client
 
 MARKS = (
-    "differs(*servers, aws): these oracles fail the test; `aws` is the sentence of AWS that settles who is right",
+    "differs(*servers, aws, only): these oracles fail the test, or the parameters `only` of it; `aws` settles who is right",
     "needs_time(seconds): more than a server without a virtual clock can be waited for",
     "needs_wire: looks at HTTP itself, which the local SQS in process has not",
     "ours: needs a look inside, or a setting that no other server has",
@@ -111,9 +111,11 @@ def _doors() -> Iterator[dict[str, Sqs]]:
 
 
 @pytest.fixture
-def sqs(request: pytest.FixtureRequest, _doors: dict[str, Sqs]) -> Sqs:
-    """The SQS behind one door; ours in process is empty at first, and so may none other be."""
+def sqs(request: pytest.FixtureRequest, _doors: dict[str, Sqs]) -> Iterator[Sqs]:
+    """The SQS behind one door; ours in process is empty at first, others need not be."""
     found = _doors[request.param]
     if isinstance(found, Virtual):
         found.reset()
-    return found
+    token = refused.in_full.set(found.ours)
+    yield found
+    refused.in_full.reset(token)

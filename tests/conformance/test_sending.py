@@ -147,6 +147,13 @@ def test_51_a_visibility_batch_mixes_successful_and_failed(sqs: Sqs) -> None:
     assert sqs.counts(url) == (1, 2, 0)
 
 
+def test_51_a_clean_batch_has_no_failed(sqs: Sqs) -> None:
+    """A clean batch has no `Failed`."""
+    answer = sqs.client.send_message_batch(QueueUrl=sqs.queue(), Entries=entries("a", "b"))
+    assert [one["Id"] for one in answer["Successful"]] == ["0", "1"]
+    assert "Failed" not in answer
+
+
 def test_51_a_delete_batch_mixes_successful_and_failed(sqs: Sqs) -> None:
     """A delete batch mixes successful and failed."""
     url = sqs.queue()
@@ -157,7 +164,7 @@ def test_51_a_delete_batch_mixes_successful_and_failed(sqs: Sqs) -> None:
         Entries=[{"Id": f"{number}", "ReceiptHandle": one} for number, one in enumerate(["bad", *handles])],
     )
     assert {one["Id"] for one in answer["Successful"]} == {"1", "2", "3"}
-    assert [one["Id"] for one in answer["Failed"]] == ["0"]
+    assert [(one["Id"], one["Code"]) for one in answer["Failed"]] == [("0", "ReceiptHandleIsInvalid")]
     assert sqs.counts(url) == (0, 0, 0)
 
 
@@ -266,16 +273,22 @@ def test_54_delays_are_counted_apart(sqs: Sqs) -> None:
 
 
 def test_54_a_delay_out_of_range_is_refused(sqs: Sqs) -> None:
-    """A delay out of range is refused, alone and in a batch."""
+    """A delay out of range is refused, and the longest taken."""
     url = sqs.queue()
     for bad in (-1, 901):
         with invalid("DelaySeconds"):
             sqs.send(url, "x", DelaySeconds=bad)
+    sqs.send(url, "x", DelaySeconds=900)
+    assert sqs.bodies(url) == []
+
+
+def test_54_in_a_batch_it_fails_its_entry_alone(sqs: Sqs) -> None:
+    """In a batch it fails its entry alone."""
+    url = sqs.queue()
     late = {"Id": "late", "MessageBody": "x", "DelaySeconds": 901}
     answer = sqs.client.send_message_batch(QueueUrl=url, Entries=[*entries("y"), late])
     assert [(one["Id"], one["Code"]) for one in answer["Failed"]] == [("late", "InvalidParameterValue")]
     assert [one["Id"] for one in answer["Successful"]] == ["0"]
-    sqs.send(url, "x", DelaySeconds=900)
     assert sqs.bodies(url) == ["y"]
 
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+
+
+# What is compared beside the legacy name. Ours must be right in everything. Of another server the other name, the words
+# and the status would drown what a line is about; lines 2 to 4 and 28 look at them on purpose.
+in_full: ContextVar[bool] = ContextVar("in_full", default=True)
 
 
 @contextmanager
@@ -21,17 +27,20 @@ def refused(shape: str, legacy: str = "", words: str = "", status: int = 0) -> I
         status: of HTTP; 0 for any.
 
     Yields:
-        A mapping that holds the error after the block.
+        A mapping that holds the error after the block, with its `shape` and its `status`.
     """
     facts: dict[str, Any] = {}
     with pytest.raises(ClientError) as caught:
         yield facts
     answer = caught.value.response
     facts.update(answer["Error"])
+    facts["shape"] = facts.get("QueryErrorCode", facts["Code"])
+    facts["status"] = answer["ResponseMetadata"]["HTTPStatusCode"]
     assert facts["Code"] == (legacy or shape)
-    assert facts.get("QueryErrorCode", facts["Code"]) == shape
-    assert words in facts["Message"]
-    assert status in {0, answer["ResponseMetadata"]["HTTPStatusCode"]}
+    if in_full.get():
+        assert facts["shape"] == shape
+        assert words in facts["Message"]
+        assert status in {0, facts["status"]}
 
 
 def invalid(words: str = "") -> Any:

@@ -54,9 +54,16 @@ def differences(item: pytest.Item, door: str) -> list[str]:
     for mark in item.iter_markers("differs"):
         if not mark.kwargs.get("aws") or not mark.args or not set(mark.args) <= set(DOORS[2:]):
             raise pytest.UsageError(f"{item.nodeid}: `differs` wants names of {DOORS[2:]} and the sentence of AWS")
-        if door in mark.args:
+        only = mark.kwargs.get("only")
+        if door in mark.args and (only is None or parameters(item.name, door) in only):
             found.append(str(mark.kwargs["aws"]))
     return found
+
+
+def parameters(name: str, door: str) -> str:
+    """The part of a test's name that says its parameters, without the door."""
+    words = name.partition("[")[2].removesuffix("]")
+    return "" if words == door else words.removeprefix(f"{door}-").removesuffix(f"-{door}")
 
 
 def record(tests: Iterable[tuple[pytest.Item, str]]) -> None:
@@ -67,7 +74,7 @@ def record(tests: Iterable[tuple[pytest.Item, str]]) -> None:
     rows = []
     for item, door in tests:
         number = NUMBERED.match(item.name)
-        name = item.name.replace(f"[{door}]", "").replace(f"[{door}-", "[").replace(f"-{door}]", "]")
+        name = f"{item.name.partition('[')[0]}[{parameters(item.name, door)}]"
         rows.append(Found(name, int(number[1]) if number else 0, door, differences(item, door)))
     Path(path).write_text(json.dumps(sorted(rows)), encoding="utf-8")
 
