@@ -72,9 +72,12 @@ class Whims:
         return self.chance.randint(1, room) if room > 1 and self._happens(self.profile.short) else room
 
     def given(self, message: Stored, timeout: float, now: float) -> None:
-        """Note a receive of a standard message: it may be given out once more before its lease ends."""
+        """Note a receive of a standard message: it may be given out once more before its lease ends.
+
+        Every second time at once, so that consumers that need no time for a message meet it too.
+        """
         if self._happens(self.profile.doubled):
-            self._doubles.set(message.number, now + timeout * self.chance.random())
+            self._doubles.set(message.number, now + timeout * max(0.0, self.chance.uniform(-1, 1)))
 
     def gone(self, message: Stored, now: float, *, deleted: bool) -> None:
         """Note that a standard message is gone: if it was deleted it may come back, but once only."""
