@@ -63,7 +63,7 @@ demo: $(VENV)/run.stamp ## Index the standard library with a worker and a local 
 test: lint types imports pytest ## Check everything: lint, types, imports, tests
 
 .PHONY: pytest
-pytest: $(VENV)/dev.stamp ## Run the tests alone; ARGS="-k keeper" picks
+pytest: $(VENV)/dev.stamp clients ## Run the tests alone; ARGS="-k keeper" picks
 	@PYTHONDEVMODE=1 $(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
 .PHONY: lint
@@ -88,6 +88,24 @@ format: $(VENV)/dev.stamp ## Format the code and fix what a tool can fix
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
+# Programs of others that the local SQS is tested with. One that cannot be installed fails nothing: the reason is kept
+# beside it, its tests skip with that, and the next run tries again.
+CLIENTS := .cache/clients
+.PHONY: clients
+clients: $(CLIENTS)/aws-cli.stamp $(CLIENTS)/node.stamp
+
+$(CLIENTS)/aws-cli.stamp: requirements/clients/aws-cli.txt | $(BIN)/python
+	@echo "installing the AWS CLI, to test with"
+	@rm -rf $(CLIENTS)/aws-cli && mkdir -p $(CLIENTS)
+	@{ $(BIN)/python -m venv --without-pip $(CLIENTS)/aws-cli && $(PIP) --retries 1 --python $(CLIENTS)/aws-cli \
+		install --no-deps --require-hashes --requirement $<; } >$(CLIENTS)/aws-cli.reason 2>&1 && touch $@ || true
+
+$(CLIENTS)/node.stamp: tests/clients/node/package.json tests/clients/node/package-lock.json
+	@echo "installing the AWS SDK for Node.js, to test with"
+	@rm -rf $(CLIENTS)/node && mkdir -p $(CLIENTS)/node && cp $^ $(CLIENTS)/node
+	@npm ci --prefix $(CLIENTS)/node --ignore-scripts --no-audit --no-fund --fetch-retries 1 \
+		>$(CLIENTS)/node.reason 2>&1 && touch $@ || true
+
 .PHONY: coverage
 coverage: $(VENV)/dev.stamp ## Print the branch coverage of the tests
 	@rm -f .coverage .coverage.*
@@ -103,11 +121,31 @@ bench: $(VENV)/dev.stamp ## Compare with a plain boto3 consumer
 bench-local: $(VENV)/dev.stamp ## Measure what the local SQS costs
 	@$(BIN)/python -m benchmarks.server_cost
 
+# Second opinions for the conformance suite: other imitations of SQS, each in an environment of its own.
+ORACLES := moto ministack roto-aws
+
+.cache/oracles/%/oracle.stamp: requirements/oracles/%.txt | $(BIN)/python
+	@echo "installing the oracle $*"
+	@rm -rf .cache/oracles/$*/env && $(BIN)/python -m venv .cache/oracles/$*/env
+	@.cache/oracles/$*/env/bin/python -m pip --disable-pip-version-check --quiet --quiet install --require-hashes \
+		--requirement $<
+	@touch $@
+
+.PHONY: oracles
+oracles: $(ORACLES:%=.cache/oracles/%/oracle.stamp)
+
+.PHONY: conformance
+conformance: $(VENV)/dev.stamp oracles ## Ask moto, ministack and roto-aws what the local SQS is asked; write the table
+	@$(BIN)/python -m tests.support.conformance
+
 .PHONY: requirements
 requirements: $(BIN)/python ## Resolve and pin the requirements anew (UPGRADE=1: to the newest)
 	@test -x .cache/uv/bin/uv || { $(BIN)/python -m venv .cache/uv && .cache/uv/bin/python -m pip --quiet install uv; }
 	@$(COMPILE) pyproject.toml requirements/build.in --output-file requirements/run.txt
 	@$(COMPILE) pyproject.toml requirements/build.in requirements/dev.in --constraint requirements/run.txt --output-file requirements/dev.txt
+	@for oracle in $(ORACLES); do \
+		$(COMPILE) requirements/oracles/$$oracle.in --output-file requirements/oracles/$$oracle.txt || exit 1; done
+	@$(COMPILE) requirements/clients/aws-cli.in --output-file requirements/clients/aws-cli.txt
 
 # No index and no link may enter the pinned files: they are installed through whatever index the machine is set up with.
 COMPILE = .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -31,7 +31,8 @@ SKEW: Final = 900  # seconds that a clock may be off: 15 minutes, as SQS's own s
 _ALGORITHM: Final = b"AWS4-HMAC-SHA256"
 _END: Final = b"aws4_request"
 _SERVICE: Final = b"sqs"
-_DATE: Final = re.compile(rb"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z")
+_DATE: Final = re.compile(rb"[0-9]{8}T[0-9]{6}Z")
+_DIGITS: Final = ((0, 4), (4, 6), (6, 8), (9, 11), (11, 13), (13, 15))  # of its year, month, day, hour, minute, second
 _MUST_BE_SIGNED: Final = (b"host", b"x-amz-date", b"x-amz-target", b"x-amz-security-token")
 _MAX_CACHED: Final = 64  # derived keys held at once; one per access key, day and region in use
 
@@ -236,9 +237,9 @@ def _digest(data: bytes) -> bytes:
 
 def _seconds(date: bytes) -> int:
     """Seconds since 1970 of a date that matches `_DATE`."""
-    numbers = [int(part) for part in _DATE.fullmatch(date).groups()]  # type: ignore[union-attr] # the caller matched it
+    year, *rest = (int(date[start:end]) for start, end in _DIGITS)
+    month, day, hour, minute, second = rest
     try:
-        year, month, day, hour, minute, second = numbers
         return int(datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp())
     except ValueError as error:
         raise _incomplete(f"The header 'X-Amz-Date' is no date: {error}.") from error
