@@ -224,7 +224,7 @@ def test_60_deny_all_and_by_queue_refuse_sources(sqs: Sqs) -> None:
 def test_60_a_redrive_allow_policy_that_is_none_is_refused(sqs: Sqs, policy: object) -> None:
     """A redrive allow policy that is none is refused."""
     url = sqs.queue()
-    with invalid("RedriveAllowPolicy"):
+    with refused("InvalidAttributeValue", words="RedriveAllowPolicy", status=400):
         configure(sqs, url, RedriveAllowPolicy=policy)
     assert "RedriveAllowPolicy" not in attributes(sqs, url)
 

@@ -71,6 +71,8 @@ def test_56_the_policy_names_a_queue_that_exists_and_is_of_the_same_kind(sqs: Sq
         {"maxReceiveCount": 0},
         {"maxReceiveCount": 1_001},
         {"maxReceiveCount": "many"},
+        {"maxReceiveCount": None},
+        {"deadLetterTargetArn": None},
     ):
         with invalid("RedrivePolicy"):
             redrive(sqs, url, {**good, **change})

@@ -6,7 +6,7 @@ Source: SQS API Reference, SetQueueAttributes; SQS developer guide, dead-letter 
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
@@ -16,8 +16,9 @@ from hadoken.local.refusals import Refusal, invalid_value
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+T = TypeVar("T")
+
 _RECEIVES: Final = (1, 1_000)  # maxReceiveCount
-_DEFAULT_RECEIVES: Final = 10
 MAX_SOURCES: Final = 10  # sourceQueueArns
 
 
@@ -44,8 +45,8 @@ class Permission(enum.StrEnum):
 class _Policy(msgspec.Struct, rename="camel", frozen=True):
     """RedrivePolicy as it is written."""
 
-    dead_letter_target_arn: str
-    max_receive_count: int | str = _DEFAULT_RECEIVES
+    max_receive_count: int | str | None = None
+    dead_letter_target_arn: str | None = None
 
 
 class _AllowPolicy(msgspec.Struct, rename="camel", frozen=True, forbid_unknown_fields=True):
@@ -89,9 +90,10 @@ def redrive(text: str, has_queue: Callable[[str], bool], *, fifo: bool) -> Redri
         return None
     try:
         policy = msgspec.json.decode(text, type=_Policy)
-        arn, receives = policy.dead_letter_target_arn, int(policy.max_receive_count)
+        receives = int(_mandatory(text, policy.max_receive_count, "maxReceiveCount"))
     except (msgspec.MsgspecError, ValueError) as exc:
         raise _bad(text, "Redrive policy is not a valid JSON map.") from exc
+    arn = _mandatory(text, policy.dead_letter_target_arn, "deadLetterTargetArn")
     if not _RECEIVES[0] <= receives <= _RECEIVES[1]:
         raise _bad(text, "Invalid value for maxReceiveCount: must be between 1 and 1000.")
     if limits.is_fifo(arn) != fifo:
@@ -112,14 +114,14 @@ def redrive_allow(text: str) -> RedriveAllow | None:
     try:
         policy = msgspec.json.decode(text, type=_AllowPolicy)
     except msgspec.MsgspecError as exc:
-        raise _bad_allow(text, "Redrive allow policy is not a valid JSON map.") from exc
+        raise _bad_allow("Amazon SQS can't create the redrive allow policy, as it's in an unsupported format.") from exc
     sources = policy.source_queue_arns
     if (policy.redrive_permission is Permission.BY_QUEUE) != (sources is not None):
-        raise _bad_allow(text, "sourceQueueArns must be there with redrivePermission byQueue, and only then.")
+        raise _bad_allow("sourceQueueArns must be there with redrivePermission byQueue, and only then.")
     if sources is not None and not 1 <= len(sources) <= MAX_SOURCES:
-        raise _bad_allow(text, f"sourceQueueArns must hold 1 to {MAX_SOURCES} ARNs.")
+        raise _bad_allow(f"sourceQueueArns must hold 1 to {MAX_SOURCES} ARNs.")
     if any(not arn.startswith("arn:") for arn in sources or ()):
-        raise _bad_allow(text, "sourceQueueArns must hold ARNs of queues.")
+        raise _bad_allow("sourceQueueArns must hold ARNs of queues.")
     return RedriveAllow(permission=policy.redrive_permission, sources=frozenset(sources or ()), text=text)
 
 
@@ -128,9 +130,15 @@ def not_allowed(policy: Redrive) -> Refusal:
     return _bad(policy.text, "The redrive allow policy of the dead letter target does not allow this source queue.")
 
 
+def _mandatory(text: str, value: T | None, name: str) -> T:
+    if value is None:
+        raise _bad(text, f"Redrive policy does not contain mandatory attribute: {name}.")
+    return value
+
+
 def _bad(text: str, reason: str) -> Refusal:
     return invalid_value(text, "RedrivePolicy", reason)
 
 
-def _bad_allow(text: str, reason: str) -> Refusal:
-    return invalid_value(text, "RedriveAllowPolicy", reason)
+def _bad_allow(reason: str) -> Refusal:
+    return Refusal("InvalidAttributeValue", f"Invalid value for the parameter RedriveAllowPolicy. Reason: {reason}")
