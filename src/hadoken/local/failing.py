@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from hadoken.local import answers, requests
+from hadoken.local.faults import STATUSES
 from hadoken.local.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def without(request: Any, fault: Fault, act: Callable[[Any], Any]) -> Any:  # no
         return act(request)
     kept = [one for at, one in enumerate(entries) if at not in failed]
     answer = act(msgspec.structs.replace(request, entries=kept)) if kept else empty()
-    blame = Refusal(fault.entry_code, TEXT).sender_fault
+    blame = _refusal(fault.entry_code, 0).sender_fault
     failures = [
         answers.Failure(id=entries[at].id or "", sender_fault=blame, code=fault.entry_code, message=TEXT)
         for at in failed
@@ -90,9 +91,12 @@ def received(
 
 def error(fault: Fault) -> Refusal:
     """The error that a fault answers with, under both names."""
-    code, status = fault.error
+    return _refusal(*fault.error)
+
+
+def _refusal(code: str, status: int) -> Refusal:
     refusal = Refusal(code, TEXT)
-    refusal.status = status or refusal.status
+    refusal.status = status or STATUSES.get(code, refusal.status)
     return refusal
 
 

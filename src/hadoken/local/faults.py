@@ -22,7 +22,7 @@ ANY: Final = "*"
 # How an answer comes, or does not. In process there are no bytes: see `Fault.answer`.
 How = Literal["whole", "reset", "hang", "truncated", "malformed", "chunked", "close", "html"]
 # Codes whose HTTP status is not in `refusals`, because SQS's own operations do not answer with them.
-_STATUSES: Final = {
+STATUSES: Final = {
     "AccessDenied": 403,
     "AccessDeniedException": 403,
     "ExpiredToken": 403,
@@ -112,7 +112,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
         """Code and HTTP status of a call that fails with an error; 0 where the code's own status counts."""
         status = self.status or (503 if self.answer == "html" else 0)
         code = self.code or _CODES.get(status, "InternalFailure" if status >= _SERVER else "InvalidAddress")
-        return code, status or _STATUSES.get(code, 0)
+        return code, status or STATUSES.get(code, 0)
 
     @property
     def title(self) -> str:

@@ -8,14 +8,16 @@ state.
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from hadoken.clock import VirtualClock
 from hadoken.errors import SQSError, SQSUnavailable
-from hadoken.local import messages, requests, translate
+from hadoken.local import failing, messages, requests, translate
 from hadoken.local.deadlines import Deadlines
-from hadoken.local.faults import Fault, Faults
+from hadoken.local.eventlog import Call, What
+from hadoken.local.faults import SOUND, Fault, Faults
 from hadoken.local.parking import Parking
 from hadoken.local.poll import Poll
 from hadoken.local.profile import AWS, Profile
@@ -78,14 +80,25 @@ class LocalSQS:
         self.queues = Queues(
             url=URL, clock=self.clock, log=log, profile=profile, seed=seed, max_in_flight=max_in_flight
         )
-        self.faults = faults or Faults()
+        self.faults = Faults() if faults is None else faults
         # Guards all state against `blocking`; held for one operation, never while waiting.
         self._lock = threading.RLock()
         self._parking = Parking(self.queues)
         self._late: Deadlines[Callable[[], None]] = Deadlines()
         self._open: set[asyncio.Future[api.Received]] = set()
+        self._hanging: set[asyncio.Future[Any]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
+
+    @property
+    def faults(self) -> Faults:
+        """Which calls fail; a script that is put here counts its seconds from then."""
+        return self._faults
+
+    @faults.setter
+    def faults(self, faults: Faults) -> None:
+        faults.bind(self.queues)
+        self._faults = faults
 
     @property
     def parked(self) -> int:
@@ -125,15 +138,15 @@ class LocalSQS:
 
     def delete_batch(self, request: api.DeleteBatch) -> asyncio.Future[api.BatchAnswer]:
         """Delete up to ten messages of one queue."""
-        return self._later(_OPERATIONS[type(request)], request.queue_url, lambda fault: self._apply(request, fault))
+        return self._batch(request)
 
     def change_visibility_batch(self, request: api.ChangeVisibilityBatch) -> asyncio.Future[api.BatchAnswer]:
         """Set how long up to ten messages of one queue stay invisible."""
-        return self._later(_OPERATIONS[type(request)], request.queue_url, lambda fault: self._apply(request, fault))
+        return self._batch(request)
 
     def send_batch(self, request: api.SendBatch) -> asyncio.Future[api.SentBatch]:
         """Send up to ten messages to one queue."""
-        return self._later(_OPERATIONS[type(request)], request.queue_url, lambda fault: self._apply(request, fault))
+        return self._batch(request)
 
     def queue_url(self, name: str) -> asyncio.Future[str]:
         """The URL of a queue given by name."""
@@ -144,10 +157,12 @@ class LocalSQS:
         return self._later("GetQueueAttributes", queue_url, lambda _: self._attributes(queue_url))
 
     def close(self) -> None:
-        """Refuse further calls; polls that still wait end with nothing."""
+        """Refuse further calls; polls that still wait end with nothing, and calls made to hang with an error."""
         self._closed = True
         for future in tuple(self._open):
             _settle(future, api.Received([], self.clock.wall()))
+        for call in tuple(self._hanging):
+            _settle(call, SQSUnavailable("the local SQS is closed; it was made to give no answer", transient=True))
 
     def advance(self, seconds: float) -> None:
         """Move the clock, stopping at every time at which something happens, so that all happens in order.
@@ -196,13 +211,14 @@ class LocalSQS:
 
         def act() -> Answer:
             if isinstance(request, api.Receive):
-                return self._receive_now(request)
+                return self._receive_now(request, fault)
             return self._apply(request, fault)
 
         with self._lock:
-            fault = self.faults.judge(operation, _name(request.queue_url))
+            fault = self._judge(operation, _name(request.queue_url))
             outcome: Answer | SQSError = self._outcome(operation, fault, act)
             outcome = _lost(operation, fault) or outcome
+            outcome = self._said(operation, _name(request.queue_url), _size(request), fault, outcome)
             if self._loop is None or self._loop.is_closed():
                 self._parking.flush()
             else:  # perhaps another thread's call: futures are the loop's to settle
@@ -227,7 +243,7 @@ class LocalSQS:
         count.requests += 1
         if self._closed:
             return SQSUnavailable(f"{operation} failed: the local SQS is closed", operation=operation)
-        if fault.code is not None and not fault.applied:
+        if fault.fails and not fault.applied:
             return _failure(operation, fault)
         try:
             return act()
@@ -235,70 +251,97 @@ class LocalSQS:
             count.refused += 1
             return api.sqs_error(operation, refusal.shape, refusal.message, status=refusal.status)
 
-    def _later(self, operation: str, queue: str, act: Callable[[Fault], T]) -> asyncio.Future[Any]:
+    def _judge(self, operation: str, queue: str) -> Fault:
+        return self.faults.judge(operation, queue) if self.faults else SOUND
+
+    def _batch(self, request: Batch) -> asyncio.Future[Any]:
+        operation = _OPERATIONS[type(request)]
+        return self._later(operation, request.queue_url, lambda fault: self._apply(request, fault), _size(request))
+
+    def _later(self, operation: str, queue: str, act: Callable[[Fault], T], entries: int = 1) -> asyncio.Future[Any]:
         future = self._future()
         with self._lock:
-            fault = self.faults.judge(operation, _name(queue))
+            fault = self._judge(operation, _name(queue))
             outcome = self._outcome(operation, fault, lambda: act(fault))
-            outcome = _lost(operation, fault) or outcome
-            self._deliver(future, outcome, fault.delay)
+            outcome = self._said(operation, _name(queue), entries, fault, _lost(operation, fault) or outcome)
+            self._deliver(future, outcome, fault)
             self._parking.flush()
         return future
 
-    def _deliver(self, future: asyncio.Future[Any], outcome: object, delay: float) -> None:
-        if delay <= 0:
+    def _deliver(self, future: asyncio.Future[Any], outcome: object, fault: Fault) -> None:
+        if fault.answer == "hang":
+            self._hanging.add(future)
+            future.add_done_callback(self._hanging.discard)
+        elif fault.delay <= 0:
             _settle(future, outcome)
         else:
-            self._late.set(lambda: _settle(future, outcome), self.clock.lease() + delay)
+            self._late.set(lambda: _settle(future, outcome), self.clock.lease() + fault.delay)
 
     def _park(self, request: api.Receive, future: asyncio.Future[api.Received]) -> None:
-        operation = _OPERATIONS[api.Receive]
-        fault = self.faults.judge(operation, _name(request.queue_url))
+        operation, name = _OPERATIONS[api.Receive], _name(request.queue_url)
+        fault = self._judge(operation, name)
 
         def answer(found: answers.ReceiveMessage) -> None:
-            outcome = _lost(operation, fault) or translate.received(found, self.clock.wall())
-            self._deliver(future, outcome, fault.delay)
+            outcome = _lost(operation, fault) or self._brought(request, found, fault)
+            self._deliver(future, self._said(operation, name, 1, fault, outcome), fault)
+
+        def alive() -> bool:
+            return fault.swallow or not future.done()
 
         parked = self._outcome(
             operation,
             fault,
-            lambda: self._parking.receive(
-                Poll(self.queues, translate.receive(request), CLIENT), answer, lambda: not future.done()
-            ),
+            lambda: self._parking.receive(Poll(self.queues, translate.receive(request), CLIENT), answer, alive),
         )
         if isinstance(parked, SQSError):
-            self._deliver(future, parked, fault.delay)
+            self._deliver(future, self._said(operation, name, 1, fault, _lost(operation, fault) or parked), fault)
         elif parked is not None:
             self._open.add(future)
-            future.add_done_callback(lambda _: self._parking.withdraw(parked))
             future.add_done_callback(self._open.discard)
+            if not fault.swallow:
+                future.add_done_callback(lambda _: self._parking.withdraw(parked))
 
-    def _receive_now(self, request: api.Receive) -> api.Received:
+    def _receive_now(self, request: api.Receive, fault: Fault) -> api.Received:
         poll = Poll(self.queues, translate.receive(request), CLIENT)
         poll.refuse_over_limit()
         found = poll.take()
         poll.count(found)
-        return translate.received(found, self.clock.wall())
+        return self._brought(request, found, fault)
+
+    def _brought(self, request: api.Receive, found: answers.ReceiveMessage, fault: Fault) -> api.Received:
+        if fault is not SOUND:
+            found = failing.received(self.queues, request.queue_url, found, fault)
+        return translate.received(found, self.clock.wall() + fault.clock_offset)
 
     def _apply(self, request: Batch, fault: Fault) -> BatchResult:
         """Do a batch without the entries that are made to fail."""
-        size = len(request.handles if isinstance(request, api.DeleteBatch) else request.entries)
-        failed = {
-            position: api.EntryFailure(fault.entry_code, "made to fail", sender_fault=False)
-            for position in fault.entries
-            if position < size
-        }
-        kept = set(range(size)) - set(failed)
-        if failed and not kept:
-            return api.SentBatch({}, failed) if isinstance(request, api.SendBatch) else api.BatchAnswer(failed)
         if isinstance(request, api.SendBatch):
-            sent = messages.send_message_batch(self.queues, translate.send_batch(request, kept), CLIENT)
-            return translate.sent(sent, failed)
+            sent = functools.partial(messages.send_message_batch, self.queues, client=CLIENT)
+            return translate.sent(failing.without(translate.send_batch(request), fault, sent))
         if isinstance(request, api.DeleteBatch):
-            done = messages.delete_message_batch(self.queues, translate.delete_batch(request, kept), CLIENT)
-        else:
-            done = messages.change_message_visibility_batch(self.queues, translate.change_batch(request, kept), CLIENT)
-        return translate.batch(done, failed)
+            deleted = functools.partial(messages.delete_message_batch, self.queues, client=CLIENT)
+            return translate.batch(failing.without(translate.delete_batch(request), fault, deleted))
+        changed = functools.partial(messages.change_message_visibility_batch, self.queues, client=CLIENT)
+        return translate.batch(failing.without(translate.change_batch(request), fault, changed))
+
+    def _said(self, operation: str, queue: str, entries: int, fault: Fault, outcome: T) -> T:
+        """Write a call into the log, if it wants calls; its status is 0, 200 or, for any error, 400."""
+        if self.queues.log.calls:
+            failed = isinstance(outcome, SQSError)
+            self.queues.log.write(
+                Call(
+                    at=self.clock.lease(),
+                    what=What.CALL,
+                    operation=operation,
+                    queue=queue,
+                    client=CLIENT,
+                    status=0 if fault.silent else 400 if failed else 200,
+                    code=outcome.code if isinstance(outcome, SQSError) else "",
+                    entries=entries,
+                    fault=fault.title,
+                )
+            )
+        return outcome
 
     def _url(self, name: str) -> str:
         return self.queues.get_queue_url(requests.GetQueueUrl(queue_name=name), CLIENT).queue_url
@@ -314,9 +357,10 @@ class LocalSQS:
             SQSError: there is none, or the fault script failed the call.
         """
         with self._lock:
-            fault = self.faults.judge("GetQueueUrl", name)
+            fault = self._judge("GetQueueUrl", name)
             outcome = self._outcome("GetQueueUrl", fault, lambda: self._url(name))
-            return _raised(_lost("GetQueueUrl", fault) or outcome)
+            outcome = _lost("GetQueueUrl", fault) or outcome
+            return _raised(self._said("GetQueueUrl", name, 1, fault, outcome))
 
 
 class BlockingLocalSQS:
@@ -342,15 +386,23 @@ def _name(queue: str) -> str:
     return queue.rpartition("/")[2]
 
 
+def _size(request: api.Receive | Batch) -> int:
+    if isinstance(request, api.Receive):
+        return 1
+    return len(request.handles if isinstance(request, api.DeleteBatch) else request.entries)
+
+
 def _failure(operation: str, fault: Fault) -> SQSError:
-    if fault.code:
-        return api.sqs_error(operation, fault.code, "made to fail")
-    return SQSUnavailable(f"{operation} failed: no answer", operation=operation, transient=True)
+    if fault.silent or fault.cut:
+        said = "an answer that cannot be read" if fault.cut else "no answer"
+        return SQSUnavailable(f"{operation} failed: {said}", operation=operation, transient=True)
+    code, status = fault.error
+    return api.sqs_error(operation, "" if fault.answer == "html" else code, failing.TEXT, status=status or 400)
 
 
 def _lost(operation: str, fault: Fault) -> SQSError | None:
     """What comes in the place of an answer that gets lost; None if it does not."""
-    return None if fault.code is None else _failure(operation, fault)
+    return _failure(operation, fault) if fault.fails or fault.cut else None
 
 
 def _raised(outcome: T | SQSError) -> T:

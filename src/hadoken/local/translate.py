@@ -26,28 +26,25 @@ def receive(request: api.Receive) -> requests.ReceiveMessage:
     )
 
 
-def delete_batch(request: api.DeleteBatch, kept: set[int]) -> requests.DeleteMessageBatch:
-    """A delete batch whose ids are positions; those not in `kept` are left out."""
+def delete_batch(request: api.DeleteBatch) -> requests.DeleteMessageBatch:
+    """A delete batch whose ids are positions."""
     entries = [
-        requests.DeleteEntry(id=str(position), receipt_handle=handle)
-        for position, handle in enumerate(request.handles)
-        if position in kept
+        requests.DeleteEntry(id=str(position), receipt_handle=handle) for position, handle in enumerate(request.handles)
     ]
     return requests.DeleteMessageBatch(queue_url=request.queue_url, entries=entries)
 
 
-def change_batch(request: api.ChangeVisibilityBatch, kept: set[int]) -> requests.ChangeMessageVisibilityBatch:
-    """A visibility batch whose ids are positions; those not in `kept` are left out."""
+def change_batch(request: api.ChangeVisibilityBatch) -> requests.ChangeMessageVisibilityBatch:
+    """A visibility batch whose ids are positions."""
     entries = [
         requests.ChangeEntry(id=str(position), receipt_handle=handle, visibility_timeout=seconds)
         for position, (handle, seconds) in enumerate(request.entries)
-        if position in kept
     ]
     return requests.ChangeMessageVisibilityBatch(queue_url=request.queue_url, entries=entries)
 
 
-def send_batch(request: api.SendBatch, kept: set[int]) -> requests.SendMessageBatch:
-    """A send batch whose ids are positions; those not in `kept` are left out."""
+def send_batch(request: api.SendBatch) -> requests.SendMessageBatch:
+    """A send batch whose ids are positions."""
     entries = [
         requests.SendEntry(
             id=str(position),
@@ -58,7 +55,6 @@ def send_batch(request: api.SendBatch, kept: set[int]) -> requests.SendMessageBa
             message_deduplication_id=entry.deduplication_id,
         )
         for position, entry in enumerate(request.entries)
-        if position in kept
     ]
     return requests.SendMessageBatch(queue_url=request.queue_url, entries=entries)
 
@@ -68,16 +64,16 @@ def received(answer: answers.ReceiveMessage, server_time: float) -> api.Received
     return api.Received([_message(message) for message in answer.messages], server_time)
 
 
-def batch(answer: answers.Batch, failed: Mapping[int, api.EntryFailure]) -> api.BatchAnswer:
-    """What failed of a delete or visibility batch, with what was made to fail."""
-    return api.BatchAnswer({**_failures(answer.failed), **failed})
+def batch(answer: answers.Batch) -> api.BatchAnswer:
+    """What failed of a delete or visibility batch."""
+    return api.BatchAnswer(_failures(answer.failed))
 
 
-def sent(answer: answers.SendMessageBatch, failed: Mapping[int, api.EntryFailure]) -> api.SentBatch:
-    """What became of a send batch, with what was made to fail."""
+def sent(answer: answers.SendMessageBatch) -> api.SentBatch:
+    """What became of a send batch."""
     return api.SentBatch(
         {int(one.id or ""): one.message_id for one in answer.successful},
-        {**_failures(answer.failed), **failed},
+        _failures(answer.failed),
     )
 
 
