@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from hadoken.errors import ConfigurationError, DrainTimeout, InFlight, LifecycleError
 from hadoken.handler import Handler
 from hadoken.local.faults import Faults, Rule
-from hadoken.options import WorkerOptions
+from hadoken.options import WorkerOptions, refuse_unknown
 from hadoken.retry import seconds_of as plain_seconds_of
 from hadoken.testing import looking
 from hadoken.testing.fake_sqs import FakeSQS
@@ -201,7 +201,11 @@ class DrivenWorker:
 
         Returns:
             The script: `fired` counts, `clear()` ends it.
+
+        Raises:
+            InvalidOption: a rule has no such field.
         """
+        refuse_unknown("faults", rule, Rule.__struct_fields__)
         for each in (*rules, *([Rule(**rule)] if rule else [])):
             self.sqs.faults.add(each)
         return self.sqs.faults

@@ -41,17 +41,17 @@ def remember_births() -> Callable[[], None]:
     Wraps the standard library's own constructors, because neither asyncio nor threading can say afterwards where a loop
     or a thread came from.
     """
-    make = asyncio.BaseEventLoop.__init__
+    make: Callable[[asyncio.BaseEventLoop], None] = asyncio.BaseEventLoop.__init__
 
     def remembering_init(self: asyncio.BaseEventLoop) -> None:
         make(self)
         _loops.add(self)
 
     def forget() -> None:
-        asyncio.BaseEventLoop.__init__ = make  # type: ignore[method-assign,assignment] # puts back what was there
+        asyncio.BaseEventLoop.__init__ = make  # type: ignore[assignment] # puts back what was there
         stop_noting()
 
-    asyncio.BaseEventLoop.__init__ = remembering_init  # type: ignore[method-assign] # see the docstring
+    asyncio.BaseEventLoop.__init__ = remembering_init  # type: ignore[assignment] # see the docstring
     stop_noting = spawn.on_start(lambda thread: _births.__setitem__(thread, call_site()))
     return forget
 
