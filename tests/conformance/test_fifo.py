@@ -128,7 +128,8 @@ def test_44_sequence_numbers_grow_and_equal_the_received_ones(sqs: Sqs) -> None:
     url = sqs.queue(fifo=True)
     sent = [answer["SequenceNumber"] for answer in sqs.send(url, *"abc", MessageGroupId="g")]
     assert sent == sorted(set(sent), key=int)
-    assert {len(number) for number in sent} == {20}
+    if sqs.ours:
+        assert {len(number) for number in sent} == {20}
     assert [message["Attributes"]["SequenceNumber"] for message in sqs.receive(url)] == sent
 
 
