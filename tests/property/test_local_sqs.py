@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import NamedTuple
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from hadoken.errors import SQSUnavailable
+from hadoken.local.deduplication import INTERVAL
 from hadoken.local.eventlog import Event, EventLog, What
 from hadoken.local.faults import Faults
 from hadoken.local.faults import Rule as FaultRule
@@ -22,6 +24,22 @@ TIMEOUT = 30
 RECEIVES = 4
 RETENTION = 300
 NAMES = ("a", "b", "c")
+HARMLESS = {What.REPEATED, What.DUPLICATE}  # what leaves the messages of a receive attempt as they were
+MANY = 20  # messages sent before a purge may come: most examples go on without
+
+
+class Attempt(NamedTuple):
+    """What a receive attempt brought.
+
+    Attributes:
+        received: ids and handles.
+        until: when it can no longer be repeated.
+        first: how many events there were; those after it tell what happened to its messages.
+    """
+
+    received: list[tuple[str, str]]
+    until: float
+    first: int
 
 
 class LocalSqsMachine(RuleBasedStateMachine):
@@ -49,6 +67,8 @@ class LocalSqsMachine(RuleBasedStateMachine):
         self.sent: list[str] = []  # ids in the order of sending
         self.group_of: dict[str, str] = {}
         self.held: dict[str, tuple[str, float]] = {}  # id -> newest handle, time at which it is visible again
+        self.keys: dict[str, tuple[str, float]] = {}  # FIFO: deduplication id -> first id, time of its send
+        self.attempts: dict[str, Attempt] = {}
 
     @property
     def now(self) -> float:
@@ -69,8 +89,22 @@ class LocalSqsMachine(RuleBasedStateMachine):
         answer = self.local.execute(api.SendBatch(self.url, entries))
         assert not answer.failed
         for position, name in enumerate(names):
-            self.sent.append(answer.sent[position])
-            self.group_of[answer.sent[position]] = name
+            self._note(answer.sent[position], name, entries[position].deduplication_id)
+
+    @precondition(lambda self: bool(self.keys))
+    @rule(pick=st.integers(0, 1_000), name=st.sampled_from(NAMES))
+    def send_again(self, pick: int, name: str) -> None:
+        """Send twice under a deduplication id used before: the first message for five minutes, then one new one."""
+        key = list(self.keys)[pick % len(self.keys)]
+        first, at = self.keys[key]
+        entry = api.SendEntry("again", message_group_id=name, deduplication_id=key)
+        answer = self.local.execute(api.SendBatch(self.url, [entry, entry]))
+        assert answer.sent[0] == answer.sent[1]
+        if self.now < at + INTERVAL:
+            assert answer.sent[0] == first
+        else:
+            assert answer.sent[0] not in self.sent
+            self._note(answer.sent[0], name, key)
 
     @rule(target=handles, limit=st.integers(1, 10), timeout=st.sampled_from([0, 1, TIMEOUT, 400]))
     def receive(self, limit: int, timeout: int) -> str:
@@ -91,6 +125,47 @@ class LocalSqsMachine(RuleBasedStateMachine):
             assert 1 <= message.receive_count <= RECEIVES
             self.held[message.message_id] = (message.receipt_handle, self.now + timeout)
         return answer.messages[0].receipt_handle if answer.messages else "garbage"
+
+    @rule(
+        target=handles,
+        name=st.sampled_from(("one", "two")),
+        limit=st.integers(1, 10),
+        timeout=st.sampled_from([0, 1, TIMEOUT, 400]),
+    )
+    def receive_by_attempt(self, name: str, limit: int, timeout: int) -> str:
+        """Receive under an attempt id: again what it brought if nothing happened to that, else an ordinary receive."""
+        self.local.advance(0)
+        self.queue.tick(self.now)
+        before = self._repeatable(name, limit)
+        first = len(self.events)
+        answer = self.local.execute(api.Receive(self.url, limit, 20, timeout, name))
+        received = [(message.message_id, message.receipt_handle) for message in answer.messages]
+        repeated = [event.id for event in self.events[first:] if event.what is What.REPEATED]
+        if before:
+            assert received == before
+            assert repeated == [message_id for message_id, _ in before]
+        else:
+            assert not repeated
+            assert not {handle for _, handle in received} & {handle for handle, _ in self.held.values()}
+        if not before:
+            self.attempts.pop(name, None)
+        if not timeout or not self.queue.settings.fifo:
+            self.attempts.pop(name, None)
+        elif received and not before:
+            self.attempts[name] = Attempt(received, self.now + INTERVAL, len(self.events))
+        for message_id, handle in received:
+            self.held[message_id] = (handle, self.now + timeout)
+        return received[0][1] if received else "garbage"
+
+    @precondition(lambda self: len(self.sent) > MANY)
+    @rule()
+    def purge(self) -> None:
+        """Drop everything, what is remembered too."""
+        self.queue.purge("")
+        assert len(self.queue) == len(self.queue.deduplication) == len(self.queue.attempts) == 0
+        self.held.clear()
+        self.keys.clear()
+        self.attempts.clear()
 
     @rule(handle=handles)
     def delete(self, handle: str) -> None:
@@ -140,16 +215,15 @@ class LocalSqsMachine(RuleBasedStateMachine):
         if applied:
             sent = self.events[-1]
             assert sent.what is What.SENT
-            self.sent.append(sent.id)
-            self.group_of[sent.id] = "a"
+            self._note(sent.id, "a", entry.deduplication_id)
 
     @invariant()
     def nothing_is_lost_or_made_up(self) -> None:
-        """Messages sent == stored + deleted + moved + retired, and the counters add up."""
+        """Messages sent == stored + deleted + moved + retired + purged, and the counters add up."""
         if not hasattr(self, "queue"):
             return
         ends = Counter(event.what for event in self.events if event.queue == self.queue.name and event.found)
-        gone = ends[What.DELETED] + ends[What.MOVED] + ends[What.RETIRED]
+        gone = ends[What.DELETED] + ends[What.MOVED] + ends[What.RETIRED] + ends[What.PURGED]
         assert ends[What.SENT] == len(self.queue) + gone == len(self.sent)
         assert len(self.dead) == ends[What.MOVED]
         states = Counter(message.state for message in stored(self.queue))
@@ -164,6 +238,26 @@ class LocalSqsMachine(RuleBasedStateMachine):
         """Leftovers of the heaps stay within the messages there are, plus a constant."""
         if hasattr(self, "queue"):
             assert self.queue.leftovers <= 4 * (len(self.queue) + 64)
+            assert len(self.queue.attempts) <= self.queue.in_flight
+            self.queue.tick(self.now)
+            remembered = sum(self.now < at + INTERVAL for _, at in self.keys.values())
+            assert len(self.queue.deduplication) == (remembered if self.queue.settings.fifo else 0)
+
+    def _note(self, message_id: str, name: str, key: str | None) -> None:
+        """Note a message that was sent."""
+        self.sent.append(message_id)
+        self.group_of[message_id] = name
+        if key is not None:
+            self.keys[key] = (message_id, self.now)
+
+    def _repeatable(self, name: str, limit: int) -> list[tuple[str, str]]:
+        """What an attempt must bring again: nothing if anything happened to a message of it, or it is too old."""
+        attempt = self.attempts.get(name)
+        if attempt is None or self.now >= attempt.until or len(attempt.received) > limit:
+            return []
+        mine = {message_id for message_id, _ in attempt.received}
+        touched = {event.id for event in self.events[attempt.first :] if event.what not in HARMLESS}
+        return [] if mine & touched else attempt.received
 
     def _receivable(self) -> list[str]:
         """What the rules allow to be received now, found the slow way: by looking at every message."""
