@@ -11,15 +11,19 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import select
+import socket
+import struct
 from collections import deque
-from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import httptools
 
-from hadoken.local import protocol
+from hadoken.local import protocol, replies
+from hadoken.local.admin import PREFIX
+from hadoken.local.faults import SOUND
 from hadoken.local.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -33,6 +37,12 @@ MAX_HEAD: Final = 65_536
 MAX_BODY: Final = 8 * 1_048_576
 # Requests read ahead on one connection before we stop reading. Guess; boto3 sends one at a time.
 MAX_AHEAD: Final = 32
+# Seconds for a request to be complete once it has begun, and for a client to read an answer that fills its socket.
+# Guess: an SDK sends a request at once, and gives up an answer after 60 s.
+PATIENCE: Final = 30.0
+_LINGER: Final = 2.0  # seconds to go on reading behind a refusal, so that the kernel does not drop it. Guess
+_RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER of zero seconds: what is not sent is dropped, RST is sent
+_logger = logging.getLogger(__name__)
 _GONE: Final = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 
 
@@ -54,18 +64,20 @@ class Site(NamedTuple):
     Attributes:
         call: does one SQS request; see `Protocol.call`.
         withdraw: forgets a parked poll.
-        get: answers a GET by its path; None where there is nothing.
+        admin: answers what is not for SQS, given the request and the address it comes from.
         wall: seconds since 1970, for the Date header.
         connections: all that are open.
         verify: raises a `Refusal` if a request is not signed as it must be; None where signatures are not required.
+        patience: see `PATIENCE`.
     """
 
     call: Callable[..., Parked | None]
     withdraw: Callable[[Parked], object]
-    get: Callable[[str], bytes | None]
+    admin: Callable[[HTTPRequest, str], Reply]
     wall: Callable[[], float]
     connections: set[Connection]
     verify: Callable[[HTTPRequest], None] | None = None
+    patience: float = PATIENCE
 
 
 class Connection(asyncio.Protocol):
@@ -82,7 +94,7 @@ class Connection(asyncio.Protocol):
         self._site = site
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
-        self._client = ""
+        self._host = self._client = ""
         self._fd = -1
         self._ahead: deque[HTTPRequest] = deque()
         self._busy = False
@@ -92,6 +104,12 @@ class Connection(asyncio.Protocol):
         self._full = False
         self._number = 0
         self._completed = False
+        self._begun = False
+        # What ends a request that does not come, answers that are not read, a delay of a fault, a refusal's reading on.
+        self._incomplete: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
+        self._delayed: asyncio.TimerHandle | None = None
+        self._lingering: asyncio.TimerHandle | None = None
         self._begin()
 
     # What asyncio calls.
@@ -100,8 +118,8 @@ class Connection(asyncio.Protocol):
         """Remember who it is."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 -- narrows the type; a server makes no other
         self._transport = transport
-        host, port = transport.get_extra_info("peername")[:2]
-        self._client = f"{host}:{port}"
+        self._host, port = transport.get_extra_info("peername")[:2]
+        self._client = f"{self._host}:{port}"
         self._fd = transport.get_extra_info("socket").fileno()
         self._site.connections.add(self)
 
@@ -110,6 +128,9 @@ class Connection(asyncio.Protocol):
         self._closing = True
         self._transport = None
         self._ahead.clear()
+        for timer in (self._incomplete, self._unread, self._delayed, self._lingering):
+            if timer is not None:
+                timer.cancel()
         self._site.connections.discard(self)
         self.ended.set_result(None)
         if self._parked is not None:
@@ -130,15 +151,19 @@ class Connection(asyncio.Protocol):
                 self._refuse(HTTPStatus.BAD_REQUEST, f"The request cannot be read: {exc}")
         else:
             self._bound_head(len(data))
+        self._watch()
         self._run()
 
     def pause_writing(self) -> None:
-        """The client does not read its answers: do no more requests."""
+        """The client does not read its answers: do no more requests, and do not keep what it does not want for ever."""
         self._full = True
+        self._unread = asyncio.get_running_loop().call_later(self._site.patience, self.abort)
 
     def resume_writing(self) -> None:
         """The client reads again."""
         self._full = False
+        if self._unread is not None:
+            self._unread.cancel()
         self._run()
 
     # What httptools calls.
@@ -146,6 +171,7 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """Start a request."""
         self._begin()
+        self._begun = True
 
     def on_url(self, url: bytes) -> None:
         """Collect the path."""
@@ -156,9 +182,12 @@ class Connection(asyncio.Protocol):
         self._headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
-        """Let a client send the body that it announced."""
+        """Let a client send the body that it announced, unless it is too long."""
         self._head_bytes = -1
-        if self._headers.get(b"expect", b"").lower() == b"100-continue":
+        length = self._headers.get(b"content-length", b"")
+        if length.isdigit() and (len(length) > len(str(MAX_BODY)) or int(length) > MAX_BODY):
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A body is at most {MAX_BODY} bytes.")
+        elif self._headers.get(b"expect", b"").lower() == b"100-continue":
             self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
@@ -173,6 +202,10 @@ class Connection(asyncio.Protocol):
         """Queue the request behind those before it."""
         if self._closing:
             return
+        self._begun = False
+        if self._incomplete is not None:
+            self._incomplete.cancel()
+            self._incomplete = None
         self._ahead.append(
             HTTPRequest(
                 method=self._parser.get_method(),
@@ -216,6 +249,18 @@ class Connection(asyncio.Protocol):
         if self._head_bytes > MAX_HEAD:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"A head is at most {MAX_HEAD} bytes.")
 
+    def _watch(self) -> None:
+        """Give a request that has begun its time to be complete; one that comes in one piece needs no timer."""
+        if self._begun and self._incomplete is None and not self._closing:
+            self._incomplete = asyncio.get_running_loop().call_later(self._site.patience, self._give_up)
+
+    def _give_up(self) -> None:
+        self._incomplete = None
+        if self._busy or self._ahead:
+            self._watch()  # it may wait behind others, which are ours to answer
+        else:
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, "The request did not come to its end in time.")
+
     def _run(self) -> None:
         """Do the requests read so far, until one has to wait."""
         if self._running:
@@ -232,17 +277,22 @@ class Connection(asyncio.Protocol):
 
     def _do(self, request: HTTPRequest) -> None:
         self._busy = True
+        try:
+            self._dispatch(request)
+        except Exception:
+            _logger.exception("a request of %s failed by a fault of the local SQS", self._client)
+            if self._busy:
+                text = "The local SQS failed; its log says why."
+                self._answer(request, protocol.refused(Refusal("InternalFailure", text)))
+
+    def _dispatch(self, request: HTTPRequest) -> None:
         answer = functools.partial(self._answer, request)
-        if request.method == b"GET":
-            found = self._site.get(request.path)
-            answer(protocol.Reply(200, found) if found is not None else _not_found(request.path))
+        if request.method == b"GET" or request.path.startswith(PREFIX):
+            answer(self._site.admin(request, self._host))
         elif request.method != b"POST":
             answer(protocol.refused(Refusal("UnknownOperationException", "SQS takes POST requests only.")))
-        elif not request.content_type.startswith(protocol.CONTENT_TYPE):
-            text = f"The content type is {request.content_type or 'missing'}; SQS takes {protocol.CONTENT_TYPE}."
-            answer(protocol.refused(Refusal("UnknownOperationException", text)))
-        elif (denied := self._denied(request)) is not None:
-            answer(denied)
+        elif (refusal := replies.not_spoken(request.content_type) or self._denied(request)) is not None:
+            answer(refusal)
         else:
             parked = self._site.call(
                 request.target, request.body, client=self._client, answer=answer, alive=self._alive
@@ -260,11 +310,32 @@ class Connection(asyncio.Protocol):
         return None
 
     def _answer(self, request: HTTPRequest, reply: Reply) -> None:
-        self._busy = False
         self._parked = None
         self._number += 1
-        self._write(_head(reply, self._request_id(), self._site.wall(), keep_alive=request.keep_alive) + reply.body)
-        if not request.keep_alive:
+        if reply.fault is SOUND:
+            data = replies.whole(reply, self._request_id(), self._site.wall(), keep_alive=request.keep_alive)
+            self._send(data, keep_alive=request.keep_alive)
+        elif reply.fault.delay:
+            loop = asyncio.get_running_loop()
+            self._delayed = loop.call_later(reply.fault.delay, self._spoil, request, reply)
+        else:
+            self._spoil(request, reply)
+
+    def _spoil(self, request: HTTPRequest, reply: Reply) -> None:
+        """Answer as a fault wants it. A call that hangs keeps the connection busy until its client gives up."""
+        if reply.fault.answer == "hang" or self._transport is None:
+            return
+        if reply.fault.silent:
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self.abort()
+            return
+        sent = replies.spoilt(reply, self._request_id(), self._site.wall(), keep_alive=request.keep_alive)
+        self._send(sent.data, keep_alive=sent.keep_alive)
+
+    def _send(self, data: bytes, *, keep_alive: bool) -> None:
+        self._busy = False
+        self._write(data)
+        if not keep_alive:
             self._close()
         elif self._ahead and not self._running:
             # Not from inside the answer: the parking gives answers in the middle of its work.
@@ -279,10 +350,14 @@ class Connection(asyncio.Protocol):
         return not poll.poll(0)
 
     def _refuse(self, status: HTTPStatus, text: str) -> None:
-        """Answer what is no SQS request at all, and end the connection."""
-        reply = protocol.Reply(status, protocol.refused(Refusal("SerializationException", text)).body)
-        self._write(_head(reply, self._request_id(), self._site.wall(), keep_alive=False) + reply.body)
-        self._close()
+        """Answer what is no SQS request at all, and end the connection, but let the client read the answer."""
+        if self._closing or self._transport is None:
+            return
+        self._closing = True
+        reply = protocol.refused(Refusal("SerializationException", text))._replace(status=status, query_error="")
+        self._write(replies.whole(reply, self._request_id(), self._site.wall(), keep_alive=False))
+        self._transport.write_eof()
+        self._lingering = asyncio.get_running_loop().call_later(_LINGER, self.abort)
 
     def _close(self) -> None:
         """End the connection once the client has what was written."""
@@ -296,30 +371,3 @@ class Connection(asyncio.Protocol):
     def _write(self, data: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
-
-
-@functools.lru_cache(maxsize=2)
-def _date(second: int) -> str:
-    return formatdate(second, usegmt=True)
-
-
-@functools.lru_cache(maxsize=32)
-def _reason(status: int) -> str:
-    return HTTPStatus(status).phrase
-
-
-def _head(reply: Reply, request_id: str, wall: float, *, keep_alive: bool) -> bytes:
-    extra = f"x-amzn-query-error: {reply.query_error}\r\n" if reply.query_error else ""
-    if not keep_alive:
-        extra += "Connection: close\r\n"
-    return (
-        f"HTTP/1.1 {int(reply.status)} {_reason(reply.status)}\r\n"
-        f"x-amzn-RequestId: {request_id}\r\n"
-        f"Date: {_date(int(wall))}\r\n"
-        f"Content-Type: {protocol.CONTENT_TYPE}\r\n"
-        f"{extra}Content-Length: {len(reply.body)}\r\n\r\n"
-    ).encode("latin-1")
-
-
-def _not_found(path: str) -> Reply:
-    return protocol.Reply(404, protocol.refused(Refusal("UnknownOperationException", f"Nothing is at {path}.")).body)

@@ -1,8 +1,6 @@
 """The local SQS as a server: one loop, no threads, loopback unless told otherwise.
 
-Besides SQS it answers three private addresses with JSON, for tests and benchmarks: `GET /_hadoken/counters` (requests
-and entries by operation), `GET /_hadoken/events?since=N` (what happened to messages), and `GET /_hadoken/state` (how
-many connections and parked polls there are, and the messages of each queue).
+Besides SQS it answers some private addresses with JSON, for tests and benchmarks: see `admin`.
 """
 
 from __future__ import annotations
@@ -14,13 +12,13 @@ import signal
 import socket
 import sqlite3
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlsplit
-
-import msgspec
 
 from hadoken.clock import SYSTEM
-from hadoken.local.http import Connection, Site
+from hadoken.local.admin import Admin
+from hadoken.local.faults import Faults
+from hadoken.local.http import PATIENCE, Connection, Site
 from hadoken.local.parking import Parking
+from hadoken.local.profile import AWS
 from hadoken.local.protocol import Protocol, refused
 from hadoken.local.queues import Queues
 from hadoken.local.refusals import Refusal
@@ -28,12 +26,13 @@ from hadoken.local.sigv4 import Signatures
 from hadoken.local.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
     from pathlib import Path
 
     from hadoken.clock import Clock
     from hadoken.local.eventlog import EventLog
     from hadoken.local.parking import Parked
+    from hadoken.local.profile import Profile
     from hadoken.local.protocol import Reply
 
 HOST = "127.0.0.1"
@@ -48,18 +47,39 @@ class Server:
         port: where it listens.
         url: of the endpoint, to be given to boto3 as `endpoint_url`.
         sqs: the state: queues, event log, counters.
+        faults: which calls fail.
+
+    Args:
+        queues: the state.
+        signatures: verifies requests; None verifies none.
+        store: keeps the state; None keeps nothing.
+        faults: none by default.
+        patience: seconds for a request to be complete, and for an answer to be read.
 
     Thread: the loop that started it.
     """
 
-    def __init__(self, queues: Queues, *, signatures: Signatures | None = None, store: Store | None = None) -> None:
+    def __init__(
+        self,
+        queues: Queues,
+        *,
+        signatures: Signatures | None = None,
+        store: Store | None = None,
+        faults: Faults | None = None,
+        patience: float = PATIENCE,
+    ) -> None:
         self.sqs = queues
+        self.faults = Faults() if faults is None else faults
+        self._patience = patience
         self._signatures = signatures
         self._store = store
         self.port = 0
         self._parking = Parking(queues)
-        self._protocol = Protocol(queues, self._parking)
+        self._protocol = Protocol(queues, self._parking, self.faults)
         self._connections: set[Connection] = set()
+        self._admin = Admin(
+            queues, self.faults, connections=lambda: len(self._connections), parked=lambda: len(self._parking)
+        )
         self._listener: asyncio.Server | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -74,6 +94,11 @@ class Server:
         """How many long polls wait."""
         return len(self._parking)
 
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """All that are open."""
+        return tuple(self._connections)
+
     async def listen(self, host: str, port: int) -> None:
         """Start to listen on the first address that `host` stands for; port 0 takes a free one.
 
@@ -81,7 +106,15 @@ class Server:
             OSError: the address is taken or not ours.
         """
         verify = None if self._signatures is None else self._signatures.verify
-        site = Site(self._call, self._parking.withdraw, self._get, self.sqs.clock.wall, self._connections, verify)
+        site = Site(
+            call=self._call,
+            withdraw=self._parking.withdraw,
+            admin=self._admin.answer,
+            wall=self.sqs.clock.wall,
+            connections=self._connections,
+            verify=verify,
+            patience=self._patience,
+        )
         # Looked up here, once, because a loop that is given a name starts threads to look it up.
         address = str(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][4][0])
         loop = asyncio.get_running_loop()
@@ -101,7 +134,7 @@ class Server:
 
     async def _end(self, listener: asyncio.Server) -> None:
         listener.close()
-        open_ones = tuple(self._connections)
+        open_ones = self.connections
         for connection in open_ones:
             connection.abort()
         await listener.wait_closed()
@@ -134,25 +167,6 @@ class Server:
         if self._store is not None:
             self._store.flush()  # what time alone has done
 
-    def _get(self, target: str) -> bytes | None:
-        parts = urlsplit(target)
-        if parts.path == "/_hadoken/counters":
-            return msgspec.json.encode(self.sqs.counters.snapshot())
-        if parts.path == "/_hadoken/events":
-            since = parse_qs(parts.query).get("since", ["0"])[0]
-            events = self.sqs.log.since(int(since) if since.isdecimal() else 0)
-            return msgspec.json.encode({"total": self.sqs.log.total, "events": events})
-        if parts.path == "/_hadoken/state":
-            return msgspec.json.encode(self._state())
-        return None
-
-    def _state(self) -> dict[str, object]:
-        queues = {
-            queue.name: {"visible": queue.visible, "in_flight": queue.in_flight, "delayed": queue.delayed}
-            for queue in self.sqs
-        }
-        return {"connections": len(self._connections), "parked": self.parked, "queues": queues}
-
 
 async def start(
     host: str = HOST,
@@ -162,6 +176,9 @@ async def start(
     log: EventLog | None = None,
     keys: Mapping[str, str] | None = None,
     data: str | Path | None = None,
+    profile: Profile = AWS,
+    seed: int = 0,
+    faults: Faults | None = None,
 ) -> Server:
     """Start a local SQS on the running loop.
 
@@ -172,6 +189,9 @@ async def start(
         log: where events go; a new one by default.
         keys: secret access keys by access key id, by one of which every request must be signed; None verifies none.
         data: the file that keeps queues and messages over restarts, made if it is not there; None keeps nothing.
+        profile: how kind it is.
+        seed: of everything that is left to chance, but for the fault script's own.
+        faults: which calls fail; none by default. `Server.faults` and an admin call change it later.
 
     Raises:
         OSError: the address is taken or not ours.
@@ -179,7 +199,8 @@ async def start(
     """
     signatures = None if keys is None else Signatures(keys, clock)
     store = None if data is None else Store(data, clock)
-    server = Server(Queues(clock=clock, log=log, witness=store), signatures=signatures, store=store)
+    queues = Queues(clock=clock, log=log, witness=store, profile=profile, seed=seed)
+    server = Server(queues, signatures=signatures, store=store, faults=faults)
     try:
         if store is not None:
             store.load(server.sqs)
@@ -198,6 +219,10 @@ def run(
     until: int | None = None,
     keys: Mapping[str, str] | None = None,
     data: str | Path | None = None,
+    profile: Profile = AWS,
+    seed: int = 0,
+    faults: Faults | None = None,
+    log: EventLog | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, or until a pipe ends.
 
@@ -209,6 +234,10 @@ def run(
             parent's pipe does not outlive the parent.
         keys: see `start`.
         data: see `start`.
+        profile: see `start`.
+        seed: see `start`.
+        faults: see `start`.
+        log: see `start`.
 
     Raises:
         OSError: the address is taken or not ours.
@@ -217,22 +246,18 @@ def run(
 
     Thread: main; blocks until the end. Starts no thread.
     """
-    asyncio.run(_serve(host, port, ready, until, keys, data))
+    started = start(host, port, log=log, keys=keys, data=data, profile=profile, seed=seed, faults=faults)
+    asyncio.run(_serve(started, ready, until))
 
 
 async def _serve(
-    host: str,
-    port: int,
-    ready: Callable[[str], None] | None,
-    until: int | None,
-    keys: Mapping[str, str] | None,
-    data: str | Path | None,
+    started: Coroutine[None, None, Server], ready: Callable[[str], None] | None, until: int | None
 ) -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    server = await start(host, port, keys=keys, data=data)
+    server = await started
     try:
         if until is not None:
             os.set_blocking(until, False)

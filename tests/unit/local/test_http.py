@@ -1,12 +1,20 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Self
 
 import pytest
 
+from hadoken.local import admin, protocol, replies
 from hadoken.local import http as local_http
+from hadoken.local import server as local_server
+from hadoken.local.faults import Faults
+from hadoken.local.messages import send_message
+from hadoken.local.queues import Queues
+from hadoken.local.requests import CreateQueue, SendMessage
 from tests.support.local_sqs import Server
 from tests.support.waiting import GLOBAL, wait_until
 
@@ -84,7 +92,9 @@ def shape(body: bytes) -> str:
         (request(body=b"\xff\xfe"), "SerializationException"),
         (request(body=b'{"QueueNamePrefix": "\\ud800"}'), "SerializationException"),
         (request(b"Frobnicate"), "UnknownOperationException"),
-        (request(kind=b"application/x-www-form-urlencoded"), "UnknownOperationException"),
+        (request(kind=b"application/x-amz-json-1.1"), "UnknownOperationException"),
+        (request(kind=b"application/x-amz-json-1.0x"), "UnknownOperationException"),
+        (request(body=b'{"X":' + b"[" * 100_000 + b"]" * 100_000 + b"}"), "SerializationException"),
         (request(verb=b"PUT"), "UnknownOperationException"),
         (request(b"DeleteQueue"), "MissingRequiredParameterException"),
     ],
@@ -214,3 +224,169 @@ def test_private_addresses_answer_and_others_do_not(server: Server, sock: socket
     assert server.get(f"events?since={first['total']}")["events"] == []
     sock.sendall(request(verb=b"GET"))
     assert Answers(sock).next()[0] == 404
+
+
+def test_a_client_of_the_query_protocol_is_told_in_xml_what_is_spoken(sock: socket.socket) -> None:
+    """A client of the query protocol is told in XML what is spoken."""
+    answers = Answers(sock)
+    sock.sendall(request(kind=b"application/x-www-form-urlencoded; charset=utf-8", body=b"Action=ListQueues"))
+    status, body = answers.next()
+    assert status == 400
+    assert b"<Code>UnknownOperationException</Code>" in body
+    assert JSON in body
+    sock.sendall(request())
+    assert answers.next()[0] == 200
+
+
+def test_an_announced_length_is_refused_before_it_comes(sock: socket.socket) -> None:
+    """An announced length is refused before it comes, and what comes all the same does not hide the answer."""
+    answers = Answers(sock)
+    sock.sendall(b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (local_http.MAX_BODY + 1))
+    sock.sendall(b"x" * 1_000_000)
+    status, body = answers.next()
+    assert (status, shape(body)) == (413, "SerializationException")
+    assert answers.ended()
+
+
+class Impatient:
+    """A server in this process that gives its clients a tenth of a second, and a connection to it."""
+
+    def __init__(self) -> None:
+        self.server = local_server.Server(Queues(), patience=0.1)
+
+    async def __aenter__(self) -> Self:
+        await self.server.listen("127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.server.close()
+
+    async def connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A new connection."""
+        return await asyncio.open_connection("127.0.0.1", self.server.port, limit=1 << 26)
+
+
+def served(main: Callable[[Impatient], Awaitable[None]]) -> None:
+    """Run a coroutine with an impatient server, bounded."""
+
+    async def whole() -> None:
+        async with Impatient() as impatient:
+            await main(impatient)
+
+    asyncio.run(asyncio.wait_for(whole(), GLOBAL))
+
+
+@pytest.mark.parametrize("half", [b"P", b"POST / HTTP/1.1\r\nHost: x\r\n", request(body=b"{}")[:-1]])
+def test_a_request_that_stalls_is_given_up(half: bytes) -> None:
+    """A request that stalls is given up, and others are served meanwhile."""
+
+    async def main(impatient: Impatient) -> None:
+        reader, writer = await impatient.connection()
+        writer.write(half)
+        other, asks = await impatient.connection()
+        asks.write(request())
+        assert (await other.readline()).startswith(b"HTTP/1.1 200")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 408")
+        assert shape((await reader.read()).partition(b"\r\n\r\n")[2]) == "SerializationException"
+        writer.close()
+        asks.close()
+
+    served(main)
+
+
+def test_a_request_that_is_complete_in_time_is_not_given_up_later() -> None:
+    """A request that comes in two pieces ends its own time; the next one has its own."""
+
+    async def main(impatient: Impatient) -> None:
+        reader, writer = await impatient.connection()
+        queue = b'{"QueueName": "a"}'
+        whole = request(b"CreateQueue", queue)
+        writer.write(whole[:50])
+        await writer.drain()
+        await asyncio.sleep(0)  # a turn of the loop, so that the halves are not read as one
+        writer.write(whole[50:])
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        await reader.readuntil(b"}")
+        url = f"{impatient.server.url}/000000000000/a".encode()
+        writer.write(request(b"ReceiveMessage", b'{"QueueUrl": "%s", "WaitTimeSeconds": 1}' % url) + whole[:50])
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")  # after ten times the patience
+        await reader.readuntil(b"{}")
+        writer.write(whole[50:])
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        writer.close()
+
+    served(main)
+
+
+def test_a_client_that_reads_nothing_is_dropped_and_costs_a_bounded_buffer() -> None:
+    """A client that asks and asks and reads nothing is dropped; what it asked for then is not done."""
+
+    async def main(impatient: Impatient) -> None:
+        queues = impatient.server.sqs
+        url = queues.create_queue(CreateQueue(queue_name="big"), "test").queue_url
+        send_message(queues, SendMessage(queue_url=url, message_body="x" * 1_000_000), "test")
+        body = json.dumps({"QueueUrl": url, "VisibilityTimeout": 0}).encode()
+        loop = asyncio.get_running_loop()
+        with socket.socket() as deaf:
+            deaf.setblocking(False)
+            await loop.sock_connect(deaf, ("127.0.0.1", impatient.server.port))
+            await loop.sock_sendall(deaf, request(b"ReceiveMessage", body) * 60)
+            while queues.counters.of("ReceiveMessage").requests == 0:  # noqa: ASYNC110 -- bounded by served
+                await asyncio.sleep(0)
+            (connection,) = impatient.server.connections
+            await connection.ended
+            assert queues.counters.of("ReceiveMessage").requests < 60
+
+    served(main)
+
+
+def test_an_operation_that_breaks_answers_internal_failure(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An operation that breaks answers InternalFailure without a traceback, which stands in the server's log."""
+
+    def breaks(*_: object) -> None:
+        raise RuntimeError("a secret of the server")
+
+    async def main(impatient: Impatient) -> None:
+        reader, writer = await impatient.connection()
+        monkeypatch.setattr(protocol, "_decoded", breaks)
+        writer.write(request(more=b"Connection: close\r\n"))
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 500")
+        assert shape(body) == "InternalFailure"
+        assert b"secret" not in body
+        writer.close()
+        reader, writer = await impatient.connection()
+        monkeypatch.setattr(replies, "not_spoken", breaks)
+        writer.write(request(more=b"Connection: close\r\n"))
+        assert (await reader.read()).startswith(b"HTTP/1.1 500")
+        writer.close()
+
+    served(main)
+    assert caplog.text.count("RuntimeError: a secret of the server") == 2
+
+
+def test_what_changes_the_server_is_for_this_machine_only() -> None:
+    """An admin call that changes something is refused to other machines and to web pages; looking is not."""
+    queues = Queues()
+    faults = Faults()
+    desk = admin.Admin(queues, faults, connections=lambda: 0, parked=lambda: 0)
+
+    def asked(method: bytes, host: str, **headers: bytes) -> int:
+        there = {name.encode(): value for name, value in headers.items()}
+        body = b'[{"code": "OverLimit"}]'
+        return desk.answer(
+            local_http.HTTPRequest(method, "/_hadoken/faults", "", "", there, body, keep_alive=True), host
+        ).status
+
+    assert [asked(b"POST", host) for host in ("127.0.0.1", "::1", "::ffff:127.0.0.1")] == [200] * 3
+    assert len(faults) == 1
+    for host in ("10.0.0.7", "::ffff:10.0.0.7", "fe80::1%eth0"):
+        assert asked(b"GET", host) == 200
+        assert asked(b"POST", host) == asked(b"DELETE", host) == 403
+    assert asked(b"DELETE", "127.0.0.1", origin=b"http://evil.example") == 403
+    assert len(faults) == 1
+    assert asked(b"DELETE", "127.0.0.1") == 200
+    assert len(faults) == 0
+    assert asked(b"PUT", "127.0.0.1") == 404
