@@ -28,7 +28,13 @@ def collected() -> list[table.Found]:
         names = ",".join((*doors.OURS, *doors.ORACLES))
         environment = {**os.environ, doors.VARIABLE: names, table.VARIABLE: str(path)}
         done = subprocess.run(
-            [*PYTEST, "--collect-only"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=BOUND
+            [*PYTEST, "--collect-only"],
+            check=False,  # what went wrong stands in its output
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=BOUND,
         )
         if done.returncode:
             raise RuntimeError(f"the suite cannot be collected:\n{done.stdout}{done.stderr}")
