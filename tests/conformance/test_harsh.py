@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ import pytest
 
 from hadoken.local.eventlog import What
 from hadoken.local.profile import AWS, HARSH, Profile
-from tests.support.local_sqs import Sqs, Virtual
+from tests.support.local_sqs import Sqs, Timed, TimedServer, Virtual
 from tests.support.refused import PREFIX, invalid, refused
 
 TIMEOUT = 30
@@ -366,6 +367,49 @@ def test_64_harsh_refuses_a_name_whose_queue_was_just_deleted(virtual: Virtual) 
         assert virtual.client.create_queue(QueueName=name)["QueueUrl"] == url
 
 
+class Limited(TimedServer):
+    """The local SQS over HTTP that allows few messages in flight."""
+
+    def __init__(self, max_in_flight: int) -> None:
+        self._start("tests.support.timed_server", str(max_in_flight))
+
+
+@contextmanager
+def limited(sqs: Sqs, max_in_flight: int) -> Iterator[Sqs]:
+    """An SQS behind the same door that allows few messages in flight."""
+    if isinstance(sqs, Virtual):
+        sqs.reset(max_in_flight=max_in_flight)
+        yield sqs
+        return
+    with Limited(max_in_flight) as server:
+        found = Timed(server)
+        with closing(found.client):
+            yield found
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("fifo", [False, True])
+def test_30_at_the_limit_short_polls_of_standard_queues_are_refused_and_all_others_silent(sqs: Sqs, fifo: bool) -> None:
+    """At the limit short polls of standard queues are refused, all others silent, and a delete makes room."""
+    group = {"MessageGroupId": "g"} if fifo else {}
+    with limited(sqs, 3) as few:
+        url = few.queue(fifo=fifo)
+        few.send(url, *"abcde", **group)
+        received = few.receive(url)
+        assert [one["Body"] for one in received] == ["a", "b", "c"]
+        if fifo:
+            assert few.receive(url) == []
+        else:
+            with refused("OverLimit", status=403):
+                few.receive(url)
+        now = few.now()
+        assert few.receive(url, WaitTimeSeconds=3) == []
+        assert few.now() == now + 3
+        for message in received:
+            few.delete(url, message)
+        assert few.bodies(url) == ["d", "e"]
+
+
 def test_30_the_in_flight_limit_can_be_set_for_all_queues_and_for_one(virtual: Virtual) -> None:
     """The in-flight limit can be set for all queues and for one; a dead-letter move needs no room."""
     virtual.reset(max_in_flight=3)
@@ -382,6 +426,7 @@ def test_30_the_in_flight_limit_can_be_set_for_all_queues_and_for_one(virtual: V
         assert len(virtual.receive(one)) == 1
 
 
+@pytest.mark.differs("roto-aws", aws="MessageGroupId on standard queues enables fair queues.")
 def test_53_a_busy_tenant_of_a_standard_queue_blocks_no_other(sqs: Sqs) -> None:
     """A message_group_id of a standard queue with all its messages in flight holds back neither itself nor others."""
     url = sqs.queue()

@@ -1,4 +1,4 @@
-"""`python -m tests.support.timed_server`: the local SQS over real HTTP, under a virtual clock.
+"""`python -m tests.support.timed_server [MAX_IN_FLIGHT]`: the local SQS over real HTTP, under a virtual clock.
 
 Its parent moves the clock by writing seconds, a line each, and reads the time of the clock back, a line each. A long
 poll that can be answered by nothing but time moves the clock by itself, as in `local_sqs.Virtual`. It ends with its
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hadoken.clock import VirtualClock
+from hadoken.local.queue import MAX_IN_FLIGHT
 from hadoken.local.queues import Queues
 from hadoken.local.server import HOST, Server
 from tests.support.local_sqs import let_time_pass
@@ -22,8 +23,8 @@ from tests.support.local_sqs import let_time_pass
 class TimedServer(Server):
     """A server whose clock stands still until it is told, or until a poll is parked."""
 
-    def __init__(self, clock: VirtualClock) -> None:
-        super().__init__(Queues(clock=clock))
+    def __init__(self, clock: VirtualClock, max_in_flight: int) -> None:
+        super().__init__(Queues(clock=clock, max_in_flight=max_in_flight))
         self.clock = clock
 
     def advance(self, seconds: float) -> float:
@@ -54,7 +55,7 @@ def obey(server: TimedServer, ended: Callable[[], None]) -> None:
 async def main() -> None:
     """Serve on a free port of loopback, print the URL, and obey."""
     ended = asyncio.Event()
-    server = TimedServer(VirtualClock())
+    server = TimedServer(VirtualClock(), int(sys.argv[1]) if len(sys.argv) > 1 else MAX_IN_FLIGHT)
     await server.listen(HOST, 0)
     loop = asyncio.get_running_loop()
     loop.add_reader(0, obey, server, ended.set)

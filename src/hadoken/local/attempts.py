@@ -10,7 +10,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from hadoken.local.queue import Taken
+    from hadoken.local.stored import Taken
 
 INTERVAL: Final = 300  # seconds from the first receive of an attempt; a repeat does not prolong it
 

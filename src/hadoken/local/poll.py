@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hadoken.local import requests
-    from hadoken.local.queue import Queue, Taken
+    from hadoken.local.queue import Queue
     from hadoken.local.queues import Queues
     from hadoken.local.requests import AttributeValue
-    from hadoken.local.stored import Stored
+    from hadoken.local.stored import Stored, Taken
 
 SENDER = "AIDALOCALSENDER000000"
 _ALL = frozenset({"All", ".*"})

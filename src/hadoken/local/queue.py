@@ -20,7 +20,7 @@ from hadoken.local.deduplication import Accepted, Deduplication, key_of
 from hadoken.local.eventlog import Event, EventLog, What
 from hadoken.local.order import FifoOrder, ShuffledOrder, StandardOrder
 from hadoken.local.profile import AWS, Profile
-from hadoken.local.stored import State, Stored
+from hadoken.local.stored import State, Stored, Taken
 from hadoken.local.whims import Whims
 
 if TYPE_CHECKING:
@@ -56,13 +56,6 @@ class House(NamedTuple):
     seed: int = 0
     max_in_flight: int = MAX_IN_FLIGHT
     witness: Witness | None = None
-
-
-class Taken(NamedTuple):
-    """One message of a receive, with the handle it was given out under."""
-
-    message: Stored
-    handle: str
 
 
 class Queue:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from hadoken.local.digests import attributes_digest, body_digest
 
@@ -11,6 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hadoken.local.requests import AttributeValue
+
+
+class Taken(NamedTuple):
+    """One message of a receive, with the handle it was given out under."""
+
+    message: Stored
+    handle: str
 
 
 class State(enum.IntEnum):
