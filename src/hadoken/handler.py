@@ -9,6 +9,7 @@ Rules of this file:
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import inspect
 import logging
@@ -120,6 +121,12 @@ class Handler(Generic[B, P, R]):
         """
         self.options = replace(defaults, **self.given)
         self._policy = self.options.retry or retry.DEFAULT
+
+    def without_jitter(self) -> Handler[B, P, R]:
+        """Give a copy whose jittered waits are their bound: for tests, which leave nothing to chance."""
+        twin = copy.copy(self)
+        twin._policy = retry.without_jitter(self._policy)  # noqa: SLF001 -- one of its own class
+        return twin
 
     def run(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final, Protocol, cast, runtime_checkable
 
@@ -85,6 +85,13 @@ class Computed:
     def delay(self, attempt: int, /) -> float:
         """Seconds to wait after attempt `attempt`, as the function says; whoever calls this checks the number."""
         return self.function(attempt)
+
+
+def without_jitter(policy: RetryPolicy) -> RetryPolicy:
+    """The policy with each jittered wait at its bound; as it is where it has no jitter, or draws by its own source."""
+    if isinstance(policy, Exponential) and policy.random is random.random:
+        return replace(policy, jitter=False)
+    return policy
 
 
 def fixed(seconds: float | timedelta) -> Fixed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from datetime import timedelta
 
@@ -253,7 +254,8 @@ def test_a_time_limit_goes_by_virtual_time(app: hadoken.App, worker: StartWorker
     work.advance("1s")
     assert cancelled.wait(GLOBAL)
     assert work.snapshot().counts["orders"]["overrun"] == 1
-    assert len(work.drain()) == 1
+    work.drain()
+    assert len(work.runs) == 1
 
 
 def test_retention_ends_what_nobody_takes(app: hadoken.App, worker: StartWorker, fake_sqs: FakeSQS) -> None:
@@ -406,3 +408,89 @@ def test_a_queue_mapped_elsewhere_is_refused(app: hadoken.App, monkeypatch: pyte
     app.queue("orders", str).handler(lambda body: None)
     with pytest.raises(hadoken.ConfigurationError, match="unset HADOKEN_QUEUES__ORDERS"), worker(app):
         raise AssertionError("not reached")
+
+
+def test_it_can_be_driven_from_an_async_test(app: hadoken.App, worker: StartWorker) -> None:
+    """Its loop is its own, so a running loop of the test is no obstacle."""
+    orders = app.queue("orders", str)
+    orders.handler(lambda body: None)
+
+    async def main() -> list[object]:
+        work = worker(app)
+        orders.send("a")
+        return [run.body for run in work.drain()]
+
+    assert asyncio.run(main()) == ["a"]
+
+
+def test_a_handler_cannot_drive(app: hadoken.App, worker: StartWorker) -> None:
+    """A handler that drains would wait for itself; it is told so at once."""
+    orders = app.queue("orders", str)
+    orders.handler(lambda body: work.drain())
+    work = worker(app)
+    orders.send("a")
+    with pytest.raises(hadoken.LifecycleError, match="would wait for itself"):
+        work.drain()
+
+
+def test_several_pools(app: hadoken.App, worker: StartWorker) -> None:
+    """Each pool has its threads; one whose handlers all wait does not keep the other from going on."""
+    app.pool("slow", concurrency=1, queues={"reports": 1})
+    reports, orders = app.queue("reports", str), app.queue("orders", str)
+    release = threading.Event()
+    names: list[str] = []
+
+    @reports.handler
+    def report(body: str) -> None:
+        assert release.wait(GLOBAL)
+
+    @orders.handler
+    def order(body: str) -> None:
+        names.append(threading.current_thread().name)
+
+    work = worker(app, patience=QUICK)
+    reports.send_many(["a", "b"])
+    orders.send_many(["c", "d"], delay=5)
+    assert sorted(run.body for run in work.advance("5s")) == ["c", "d"]
+    release.set()
+    assert [run.body for run in work.drain()] == ["a", "b"]
+    assert all(name.startswith("hadoken-default-") for name in names)
+
+
+def test_deduplication_ends_after_five_minutes(app: hadoken.App, worker: StartWorker) -> None:
+    """The same deduplication id is one message within five minutes of virtual time, and a second one after them."""
+    orders = app.queue("orders.fifo", str)
+    orders.handler(lambda body: None)
+    work = worker(app)
+
+    def send() -> None:
+        orders.send("a", message_group_id="g", deduplication_id="d")
+
+    send()
+    work.advance("4m59s")
+    send()
+    assert work.drain() == []
+    work.advance("1s")
+    send()
+    assert len(work.drain()) == 1
+
+
+def test_jitter_is_its_bound(app: hadoken.App, worker: StartWorker) -> None:
+    """A back-off with jitter comes after its longest wait, each time; a source of one's own is asked."""
+    orders = app.queue("orders", str)
+    mails = app.queue("mails", str)
+
+    def handle(body: str) -> None:
+        raise ConnectionError
+
+    orders.handler(handle)  # the default: exponential from 5 s, with full jitter
+    mails.handler(retry=hadoken.exponential(40, random=lambda: 0.5))(handle)
+    work = worker(app, raise_errors=False)
+    orders.send("a")
+    mails.send("b")
+    waits = [run.outcome.after for run in work.drain() if isinstance(run.outcome, hadoken.Retry)]
+    assert sorted(waits) == [5, 20]
+    assert work.advance("4.8s") == []
+    (second,) = work.advance("0.2s")
+    assert isinstance(second.outcome, hadoken.Retry)
+    assert second.outcome.after == 10

@@ -6,6 +6,8 @@ import pytest
 
 import hadoken
 from hadoken.testing import FakeSQS, Rule, StartWorker
+from hadoken.testing import worker as run_worker
+from hadoken.worker.pool import Pool
 
 
 @pytest.fixture
@@ -87,3 +89,33 @@ def test_a_field_that_no_rule_has(orders: hadoken.Queue[str], app: hadoken.App, 
         work.faults(operatoin="ReceiveMessage")
     orders.send("a")
     assert len(work.drain()) == 1
+
+
+def test_a_call_that_hangs_does_not_keep_the_worker_from_ending(
+    orders: hadoken.Queue[str], app: hadoken.App, fake_sqs: FakeSQS
+) -> None:
+    """A receive without an answer is cut off at the drain deadline, which is virtual; the block ends."""
+    with run_worker(app, sqs=fake_sqs, drain_timeout=7) as work:
+        work.faults(operation="ReceiveMessage", answer="hang", times=1)
+        work.advance("20s")
+        orders.send("a")
+        assert work.drain() == []
+        before = fake_sqs.clock.lease()
+    assert fake_sqs.faults.fired == 1
+    assert fake_sqs.clock.lease() - before >= 7
+
+
+def test_a_bug_of_the_engine_is_raised(app: hadoken.App, fake_sqs: FakeSQS, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the engine itself fails, the call says so at once, and no thread is left."""
+    app.queue("orders", str).handler(lambda body: None)
+
+    def broken(_pool: Pool, _now: float) -> list[object]:
+        raise ZeroDivisionError
+
+    def block() -> None:
+        with run_worker(app, sqs=fake_sqs) as work:
+            monkeypatch.setattr(Pool, "turn", broken)
+            work.advance("20s")
+
+    with pytest.raises(hadoken.LifecycleError, match=r"advance\('20s'\): the engine failed: ZeroDivisionError"):
+        block()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import math
+import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
 from datetime import timedelta
 from functools import partial
@@ -119,11 +120,13 @@ class DrivenWorker:
         self.sqs.mover = self.advance
         self._open.enter_context(self.app.sender.diverted(self.sqs.door, pause=_do_not_wait))
         self._open.callback(self._let_go_of_sqs)
-        self._spawn_all()
-        self._drive(self._until_booted, "the start")
-        if isinstance(self.engine.failure, ConfigurationError):
+        try:
+            self._spawn_all()
+            self._drive(self._until_booted, "the start")
+            self._refuse_misconfiguration()
+        except BaseException:
             self._end()
-            raise self.engine.failure
+            raise
         return self
 
     def __exit__(
@@ -278,6 +281,10 @@ class DrivenWorker:
                 )
         self._threads.spawn("hadoken-engine", self.engine.run, role="engine")
 
+    def _refuse_misconfiguration(self) -> None:
+        if isinstance(self.engine.failure, ConfigurationError):
+            raise self.engine.failure
+
     def _until_booted(self) -> float | None:
         return None if self.engine.booted.is_set() else math.inf
 
@@ -292,7 +299,7 @@ class DrivenWorker:
             again
             for pool in engine.pools
             for poller in pool.pollers
-            if (again := poller.next_try()) is not None and looking.visible(self.sqs, poller.queue.url)
+            if (again := poller.next_try()) is not None and self.sqs.receivable(poller.queue.url)
         )
         late = self.sqs.next_answer()
         if late is not None:
@@ -301,8 +308,10 @@ class DrivenWorker:
         return at if at <= last else None
 
     def _drive(self, until: Callable[[], float | None], what: str, *, patience: float = math.inf) -> None:
-        if self.engine.stopped.is_set():
+        if self.engine.stopped.is_set() and self.engine.failure is None:
             raise LifecycleError(f"{what}: this worker has ended", hint="call it inside the block")
+        if any(birth.thread is threading.current_thread() for birth in self._threads.alive()):
+            raise LifecycleError(f"{what} in a handler: it would wait for itself", hint="call it in the test")
         if not self._pace.drive(Drive(until, patience), self._timeout):
             raise self._late(what)
         failure = self.engine.failure

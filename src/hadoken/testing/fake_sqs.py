@@ -106,11 +106,27 @@ class FakeSQS(LocalSQS):
 
     def next_due(self) -> float | None:
         """When something happens here next, on the lease clock; None if time alone changes nothing."""
-        return self._next()
+        with self._lock:
+            return self._next()
 
     def next_answer(self) -> float | None:
         """When the next answer that a fault delays is given, on the lease clock; None if none is on its way."""
-        return self._late.next()
+        with self._lock:
+            return self._late.next()
+
+    def receivable(self, queue_url: str) -> bool:
+        """Whether a queue holds something that can be received now; False for a queue that is gone."""
+        with self._lock:
+            try:
+                return self.queues.find(queue_url).ready()
+            except Refusal:
+                return False
+
+    def dead_letters(self, name: str) -> list[Stored] | None:
+        """What lies in the dead-letter queue of a queue, oldest first; None if it has none."""
+        with self._lock:
+            redrive = self.queues.named(name).settings.redrive
+            return None if redrive is None else self.queues.named(redrive.target_arn.rpartition(":")[2]).messages
 
     def end_polls(self) -> None:
         """Answer every open poll with nothing, as if its wait were over. Thread: engine loop."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from hadoken.errors import ConfigurationError, DecodeError
 from hadoken.handler import Handler, plain_attributes
-from hadoken.local.refusals import Refusal
 from hadoken.message import Message
 from hadoken.queue import Queue
 from hadoken.sqs.api import Attribute
@@ -65,19 +64,10 @@ def sent(app: App, sqs: FakeSQS, where: Queue[B] | Handler[B, ..., Any] | str) -
 def dead_letters(app: App, sqs: FakeSQS, where: Queue[B] | Handler[B, ..., Any] | str) -> list[Message[B]]:
     """What lies in the dead-letter queue of a queue of an app, oldest first; a body that does not decode as text."""
     queue: Queue[B] = queue_of(app, where)
-    redrive = sqs.queues.named(queue.address()).settings.redrive
-    if redrive is None:
+    found = sqs.dead_letters(queue.address())
+    if found is None:
         raise ConfigurationError(f"queue {queue.name} has no dead-letter queue", hint="it was created without one")
-    target = sqs.queues.named(redrive.target_arn.rpartition(":")[2])
-    return [_message(queue, one) for one in target.messages]
-
-
-def visible(sqs: FakeSQS, queue_url: str) -> bool:
-    """Whether a queue holds something that can be received now; False for a queue that is gone."""
-    try:
-        return sqs.queues.find(queue_url).ready()
-    except Refusal:
-        return False
+    return [_message(queue, one) for one in found]
 
 
 def queue_of(app: App, where: Queue[Any] | Handler[Any, ..., Any] | str) -> Queue[Any]:

@@ -117,9 +117,9 @@ class Observed:
 
 
 def observed(handler: AnyHandler, raw: ReceivedMessage, ctx: Context, clock: Clock) -> tuple[Verdict, Run]:
-    """Run a handler as a handler thread does, and keep what it raised."""
+    """Run a handler as a handler thread does, without jitter, and keep what it raised."""
     raised: list[BaseException] = []
-    verdict = handler.run(raw, ctx, clock, keep=raised.append)
+    verdict = handler.without_jitter().run(raw, ctx, clock, keep=raised.append)
     message = getattr(ctx, "message", None) or handler.undecoded(raw)
     error = raised[0] if raised else None
     return verdict, Run(handler.name, handler.queue_name, message, ctx.attempt, outcome_of(verdict), error)

@@ -63,11 +63,16 @@ class Pace:
 
     def drive(self, drive: Drive, timeout: float) -> bool:
         """Let the worker run until a drive is over, for at most `timeout` real seconds; say whether it came to that."""
-        if self.engine is not None:  # before the gate opens, so that it is done within this drive
-            self.engine.call(self._sqs.wake)
-        self._drive = drive
+        engine = self.engine
+        if engine is None:
+            raise RuntimeError("a drive before there is an engine")
+        # What is due in SQS is looked at before the engine can see the drive and find that there is nothing to do; and
+        # an engine that rested just before the drive was there is woken for it.
+        engine.call(self._sqs.wake)
         self._open.set()
-        if self.engine is not None and self.engine.stopped.is_set():
+        self._drive = drive
+        engine.call(self._sqs.wake)
+        if engine.stopped.is_set():
             self.let_go()
         if drive.done.wait(timeout):
             return True
