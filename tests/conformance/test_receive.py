@@ -67,6 +67,11 @@ def test_08_an_empty_receive_has_no_messages_and_waits_as_long_as_asked(sqs: Sqs
     assert 2 <= sqs.now() - start <= 2 + sqs.slack
 
 
+@pytest.mark.differs(
+    "ministack",
+    aws="WaitTimeSeconds: Valid values: An integer from 0 to 20 (seconds).",
+    only=("WaitTimeSeconds--1", "WaitTimeSeconds-21"),
+)
 @pytest.mark.parametrize(
     ("name", "value"),
     [("MaxNumberOfMessages", 0), ("MaxNumberOfMessages", 11), ("WaitTimeSeconds", -1), ("WaitTimeSeconds", 21)],
@@ -170,6 +175,23 @@ def test_13_200_open_polls_block_neither_sends_nor_each_other(server: Server, ht
     assert parked(server, 0)
 
 
+def test_13_a_poll_on_a_deleted_queue_ends_by_its_deadline_with_nothing(server: Server, http: Sqs) -> None:
+    """A poll on a deleted queue ends by its deadline with nothing, whatever the queue held, or is called since."""
+    url = http.queue(fifo=True)
+    http.send(url, "hidden", "behind", MessageGroupId="g")
+    http.receive(url, 1, VisibilityTimeout=1)  # would be received within the poll's time
+    start = SYSTEM.lease()
+    with open_poll(server, url, wait=2) as sock:
+        assert parked(server, 1)
+        http.client.delete_queue(QueueUrl=url)
+        http.client.create_queue(QueueName=url.rpartition("/")[2], Attributes={"FifoQueue": "true"})
+        http.send(url, "of the new queue", MessageGroupId="g")
+        assert "Messages" not in answer(sock)
+    assert SYSTEM.lease() - start < 2 + AT_ONCE
+    assert parked(server, 0)
+    assert http.bodies(url) == ["of the new queue"]
+
+
 def test_14_a_dropped_connection_does_not_swallow_the_next_message(server: Server, http: Sqs) -> None:
     """A dropped connection does not swallow the next message."""
     url = http.queue()
@@ -196,6 +218,10 @@ def test_14_nor_does_one_that_is_dropped_while_the_send_is_on_its_way(server: Se
             assert (message["Body"], message["Attributes"]["ApproximateReceiveCount"]) == (f"{number}", "1")
 
 
+@pytest.mark.differs(
+    "moto",
+    aws="Recorded: a message that is sent after a poll's connection was dropped comes with the next receive.",
+)
 @pytest.mark.needs_wire
 def test_14_nor_does_one_at_another_door(sqs: Sqs) -> None:
     """A dropped connection swallows no message: the send comes after it, and the next receive gets what is sent."""
@@ -208,6 +234,13 @@ def test_14_nor_does_one_at_another_door(sqs: Sqs) -> None:
     assert sqs.bodies(url, WaitTimeSeconds=2) == ["x"]
 
 
+@pytest.mark.differs(
+    "roto-aws",
+    aws=(
+        "MD5OfMessageAttributes: an MD5 digest of the non-URL-encoded message attribute string of what is "
+        "returned; names end in .* for a prefix."
+    ),
+)
 def test_15_attributes_come_only_if_asked_for_and_the_digest_covers_what_comes(sqs: Sqs) -> None:
     """Attributes come only if asked for and the digest covers what comes."""
     url = sqs.queue({"VisibilityTimeout": "0"})
@@ -240,6 +273,10 @@ def test_16_never_more_than_asked(sqs: Sqs) -> None:
     assert [len(sqs.receive(url, most)) for most in (1, 2, 10)] == [1, 2, 1]
 
 
+@pytest.mark.differs(
+    "roto-aws",
+    aws="MaximumMessageSize: Valid values: An integer from 1,024 bytes (1 KiB) up to 1,048,576 bytes (1 MiB).",
+)
 def test_16_ten_of_the_largest_come_in_one_receive(sqs: Sqs) -> None:
     """Ten of the largest come in one receive."""
     url = sqs.queue()
