@@ -359,6 +359,7 @@ class Queue:
         for at, settings in whims.settings(now):
             self._pass(at)
             self.settings = settings
+            self.note()
         counting = whims.counting(now)
         if counting is not None:
             self._pass(counting)
