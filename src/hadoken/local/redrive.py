@@ -6,7 +6,7 @@ Source: SQS API Reference, SetQueueAttributes; SQS developer guide, dead-letter 
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -15,8 +15,6 @@ from hadoken.local.refusals import Refusal, invalid_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-T = TypeVar("T")
 
 _RECEIVES: Final = (1, 1_000)  # maxReceiveCount
 MAX_SOURCES: Final = 10  # sourceQueueArns
@@ -88,12 +86,7 @@ def redrive(text: str, has_queue: Callable[[str], bool], *, fifo: bool) -> Redri
     """
     if not text:
         return None
-    try:
-        policy = msgspec.json.decode(text, type=_Policy)
-        receives = int(_mandatory(text, policy.max_receive_count, "maxReceiveCount"))
-    except (msgspec.MsgspecError, ValueError) as exc:
-        raise _bad(text, "Redrive policy is not a valid JSON map.") from exc
-    arn = _mandatory(text, policy.dead_letter_target_arn, "deadLetterTargetArn")
+    arn, receives = _read(text)
     if not _RECEIVES[0] <= receives <= _RECEIVES[1]:
         raise _bad(text, "Invalid value for maxReceiveCount: must be between 1 and 1000.")
     if limits.is_fifo(arn) != fifo:
@@ -130,10 +123,17 @@ def not_allowed(policy: Redrive) -> Refusal:
     return _bad(policy.text, "The redrive allow policy of the dead letter target does not allow this source queue.")
 
 
-def _mandatory(text: str, value: T | None, name: str) -> T:
-    if value is None:
-        raise _bad(text, f"Redrive policy does not contain mandatory attribute: {name}.")
-    return value
+def _read(text: str) -> tuple[str, int]:
+    """The ARN and the number of a RedrivePolicy."""
+    try:
+        policy = msgspec.json.decode(text, type=_Policy)
+        receives = None if policy.max_receive_count is None else int(policy.max_receive_count)
+    except (msgspec.MsgspecError, ValueError) as exc:
+        raise _bad(text, "Redrive policy is not a valid JSON map.") from exc
+    if receives is None or policy.dead_letter_target_arn is None:
+        lacks = "maxReceiveCount" if receives is None else "deadLetterTargetArn"
+        raise _bad(text, f"Redrive policy does not contain mandatory attribute: {lacks}.")
+    return policy.dead_letter_target_arn, receives
 
 
 def _bad(text: str, reason: str) -> Refusal:
