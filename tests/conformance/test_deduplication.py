@@ -26,6 +26,14 @@ def known_by(answer: Mapping[str, Any]) -> tuple[str, str]:
     return answer["MessageId"], answer["SequenceNumber"]
 
 
+@pytest.mark.differs(
+    "moto",
+    aws=(
+        "If a message with a particular MessageDeduplicationId is sent successfully, any messages sent with "
+        "the same MessageDeduplicationId are accepted successfully but aren't delivered during the 5-minute "
+        "deduplication interval."
+    ),
+)
 def test_39_a_repeated_send_is_answered_with_the_first_message_and_delivered_once(sqs: Sqs) -> None:
     """A repeated send is answered with the first message and delivered once."""
     url = sqs.queue(fifo=True)
@@ -37,6 +45,15 @@ def test_39_a_repeated_send_is_answered_with_the_first_message_and_delivered_onc
     assert sqs.counts(url) == (0, 1, 0)
 
 
+@pytest.mark.differs(
+    "moto",
+    "roto-aws",
+    aws=(
+        "If a message with a particular MessageDeduplicationId is sent successfully, any messages sent with "
+        "the same MessageDeduplicationId are accepted successfully but aren't delivered during the 5-minute "
+        "deduplication interval."
+    ),
+)
 def test_39_and_so_it_is_while_in_flight_and_after_the_delete(sqs: Sqs) -> None:
     """And so it is while in flight and after the delete."""
     url = sqs.queue(fifo=True)
@@ -64,6 +81,7 @@ def test_39_five_minutes_count_from_the_first_send_and_then_it_is_a_new_message(
     assert len(sqs.receive(url)) == 2
 
 
+@pytest.mark.differs("moto", "ministack", aws="Recorded: an answer leaves a list or map out that has nothing in it.")
 def test_39_entries_of_a_batch_are_deduplicated_against_the_past_and_each_other(sqs: Sqs) -> None:
     """Entries of a batch are deduplicated against the past and each other."""
     url = sqs.queue(fifo=True)
@@ -82,6 +100,14 @@ def test_39_entries_of_a_batch_are_deduplicated_against_the_past_and_each_other(
     assert sqs.bodies(url) == ["0", "1", "3"]
 
 
+@pytest.mark.differs(
+    "moto",
+    "roto-aws",
+    aws=(
+        "If a message contains characters outside the allowed set, Amazon SQS rejects the message and "
+        "returns an InvalidMessageContents error."
+    ),
+)
 def test_39_a_refused_send_is_not_remembered(sqs: Sqs) -> None:
     """A refused send is not remembered."""
     url = sqs.queue(fifo=True)
@@ -126,6 +152,12 @@ def test_39_a_purge_forgets(virtual: Virtual) -> None:
     assert virtual.bodies(url) == ["x"]
 
 
+@pytest.mark.differs(
+    "moto",
+    "roto-aws",
+    aws=("DeduplicationScope - Specifies whether message deduplication occurs at the message group or queue level."),
+    only=("messageGroup-expected1",),
+)
 @pytest.mark.parametrize(("scope", "expected"), [("queue", ["a"]), ("messageGroup", ["a", "b"])])
 def test_40_one_id_in_two_message_groups_counts_by_the_scope(sqs: Sqs, scope: str, expected: list[str]) -> None:
     """One id in two message groups is one message of scope queue and two of scope messageGroup."""
@@ -136,6 +168,13 @@ def test_40_one_id_in_two_message_groups_counts_by_the_scope(sqs: Sqs, scope: st
     assert sorted(received) == expected
 
 
+@pytest.mark.differs(
+    "moto",
+    aws=(
+        "When ContentBasedDeduplication is in effect, messages with identical content sent within the "
+        "deduplication interval are treated as duplicates and only one copy of the message is delivered."
+    ),
+)
 def test_41_equal_bodies_are_duplicates_whatever_their_attributes(sqs: Sqs) -> None:
     """Equal bodies are duplicates whatever their attributes, and the id is the digest of the body."""
     url = sqs.queue({"ContentBasedDeduplication": "true"}, fifo=True)
@@ -149,6 +188,13 @@ def test_41_equal_bodies_are_duplicates_whatever_their_attributes(sqs: Sqs) -> N
     assert received[0]["Attributes"]["MessageDeduplicationId"] == digest
 
 
+@pytest.mark.differs(
+    "moto",
+    aws=(
+        "When ContentBasedDeduplication is in effect, messages with identical content sent within the "
+        "deduplication interval are treated as duplicates and only one copy of the message is delivered."
+    ),
+)
 def test_41_an_id_of_its_own_beats_the_content(sqs: Sqs) -> None:
     """An id of its own beats the content: equal bodies are two messages, and the id may be another body's digest."""
     url = sqs.queue({"ContentBasedDeduplication": "true"}, fifo=True)

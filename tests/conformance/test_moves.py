@@ -9,6 +9,16 @@ import pytest
 from tests.support.local_sqs import Sqs
 from tests.support.refused import PREFIX, invalid, missing, refused
 
+# None of them has move tasks.
+pytestmark = pytest.mark.differs(
+    "moto",
+    "ministack",
+    "roto-aws",
+    aws=(
+        "StartMessageMoveTask: starts an asynchronous task to move messages from a specified source queue to "
+        "a specified destination queue."
+    ),
+)
 NO_QUEUE = PREFIX + "NonExistentQueue"
 
 

@@ -19,6 +19,15 @@ def entries(*bodies: str) -> list[dict[str, Any]]:
     return [{"Id": f"{number}", "MessageBody": body} for number, body in enumerate(bodies)]
 
 
+@pytest.mark.differs(
+    "moto",
+    aws="MaximumMessageSize: Valid values: An integer from 1,024 bytes (1 KiB) up to 1,048,576 bytes (1 MiB).",
+)
+@pytest.mark.differs(
+    "roto-aws",
+    aws="MaximumMessageSize: Valid values: An integer from 1,024 bytes (1 KiB) up to 1,048,576 bytes (1 MiB).",
+    only=("1048576",),
+)
 @pytest.mark.parametrize("limit", [MESSAGE_BYTES, 1_024])
 def test_46_a_message_at_the_limit_is_taken_and_one_byte_more_refused(sqs: Sqs, limit: int) -> None:
     """A message at the limit is taken and one byte more refused."""
@@ -29,6 +38,15 @@ def test_46_a_message_at_the_limit_is_taken_and_one_byte_more_refused(sqs: Sqs, 
     assert sqs.counts(url) == (1, 0, 0)
 
 
+@pytest.mark.differs(
+    "moto",
+    "ministack",
+    "roto-aws",
+    aws=(
+        "All parts of the message attribute, including Name, Type, and Value, are part of the message size "
+        "restriction (1 MiB or 1,048,576 bytes)."
+    ),
+)
 @pytest.mark.parametrize("limit", [MESSAGE_BYTES, 1_024])
 def test_46_attributes_count_by_name_type_and_value(sqs: Sqs, limit: int) -> None:
     """Attributes count by name, type and value."""
@@ -41,6 +59,13 @@ def test_46_attributes_count_by_name_type_and_value(sqs: Sqs, limit: int) -> Non
     assert sqs.counts(url) == (1, 0, 0)
 
 
+@pytest.mark.differs(
+    "roto-aws",
+    aws=(
+        "The maximum allowed individual message size and the maximum total payload size are both 1 MiB "
+        "(1,048,576 bytes)."
+    ),
+)
 def test_47_a_batch_over_the_limit_is_refused_whole(sqs: Sqs) -> None:
     """A batch over the limit is refused whole."""
     url = sqs.queue()
@@ -51,6 +76,14 @@ def test_47_a_batch_over_the_limit_is_refused_whole(sqs: Sqs) -> None:
     assert sqs.counts(url) == (2, 0, 0)
 
 
+@pytest.mark.differs(
+    "moto",
+    "roto-aws",
+    aws=(
+        "Because the batch request can result in a combination of successful and unsuccessful actions, you "
+        "should check for batch errors even when the call returns an HTTP status code of 200."
+    ),
+)
 def test_47_an_entry_over_the_queues_limit_fails_alone(sqs: Sqs) -> None:
     """An entry over the queue's limit fails alone."""
     small = sqs.queue({"MaximumMessageSize": 1_024})
@@ -60,6 +93,14 @@ def test_47_an_entry_over_the_queues_limit_fails_alone(sqs: Sqs) -> None:
     assert sqs.counts(small) == (2, 0, 0)
 
 
+@pytest.mark.differs(
+    "moto",
+    "roto-aws",
+    aws=(
+        "If a message contains characters outside the allowed set, Amazon SQS rejects the message and "
+        "returns an InvalidMessageContents error. In a batch only that entry fails (recorded)."
+    ),
+)
 def test_48_a_control_character_fails_its_entry_alone(sqs: Sqs) -> None:
     """A control character fails its entry alone."""
     url = sqs.queue()
@@ -72,6 +113,11 @@ def test_48_a_control_character_fails_its_entry_alone(sqs: Sqs) -> None:
     assert sqs.counts(url) == (9, 0, 0)
 
 
+@pytest.mark.differs(
+    "moto",
+    "roto-aws",
+    aws="Name, type, value and the message body must not be empty or null; recorded: MissingParameter.",
+)
 def test_49_an_empty_body_is_missing(sqs: Sqs) -> None:
     """An empty body is missing."""
     url = sqs.queue()
@@ -80,6 +126,14 @@ def test_49_an_empty_body_is_missing(sqs: Sqs) -> None:
     assert sqs.counts(url) == (0, 0, 0)
 
 
+@pytest.mark.differs(
+    "moto",
+    "roto-aws",
+    aws=(
+        "If a message contains characters outside the allowed set, Amazon SQS rejects the message and "
+        "returns an InvalidMessageContents error."
+    ),
+)
 @pytest.mark.parametrize("character", ["\x00", "\x08", "\ufffe", "\uffff"], ids=["NUL", "BS", "FFFE", "FFFF"])
 def test_49_a_body_with_a_refused_character_is_invalid(sqs: Sqs, character: str) -> None:
     """A body with a refused character is invalid, and so is an attribute."""
@@ -107,6 +161,14 @@ BAD_BATCHES = [
 ]
 
 
+@pytest.mark.differs(
+    "moto",
+    "roto-aws",
+    aws=(
+        "The Ids of a batch request need to be unique within a request; the model declares all batch errors "
+        "with the prefix AWS.SimpleQueueService."
+    ),
+)
 @pytest.mark.parametrize(("ids", "shape"), BAD_BATCHES)
 def test_50_a_batch_with_bad_ids_is_refused_and_nothing_applied(sqs: Sqs, ids: list[str], shape: str) -> None:
     """A batch with bad ids is refused and nothing applied."""
@@ -126,6 +188,14 @@ def test_50_a_batch_with_bad_ids_is_refused_and_nothing_applied(sqs: Sqs, ids: l
     assert sqs.counts(url) == (0, 1, 0)
 
 
+@pytest.mark.differs(
+    "ministack",
+    aws=(
+        "VisibilityTimeout: values 0 to 43200, maximum 12 hours. Because the batch request can result in a "
+        "combination of successful and unsuccessful actions, you should check for batch errors even when the "
+        "call returns an HTTP status code of 200."
+    ),
+)
 def test_51_a_visibility_batch_mixes_successful_and_failed(sqs: Sqs) -> None:
     """A visibility batch mixes successful and failed."""
     url = sqs.queue()
@@ -147,6 +217,7 @@ def test_51_a_visibility_batch_mixes_successful_and_failed(sqs: Sqs) -> None:
     assert sqs.counts(url) == (1, 2, 0)
 
 
+@pytest.mark.differs("moto", "ministack", aws="Recorded: an answer leaves a list or map out that has nothing in it.")
 def test_51_a_clean_batch_has_no_failed(sqs: Sqs) -> None:
     """A clean batch has no `Failed`."""
     answer = sqs.client.send_message_batch(QueueUrl=sqs.queue(), Entries=entries("a", "b"))
@@ -189,6 +260,38 @@ BAD_ATTRIBUTES: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.differs(
+    "moto",
+    aws=(
+        "A message has at most 10 attributes; names and types keep to the allowed characters and do not "
+        "start with AWS. or Amazon.; name, type and value must not be empty or null."
+    ),
+    only=(
+        "AWS.",
+        "amazon.",
+        "eleven",
+        "empty binary",
+        "empty string",
+        "first dot",
+        "last dot",
+        "letter",
+        "long name",
+        "long type",
+        "no name",
+        "no number",
+        "no type",
+        "space",
+        "two dots",
+    ),
+)
+@pytest.mark.differs(
+    "ministack",
+    "roto-aws",
+    aws=(
+        "A message has at most 10 attributes; names and types keep to the allowed characters and do not "
+        "start with AWS. or Amazon.; name, type and value must not be empty or null."
+    ),
+)
 @pytest.mark.parametrize("rule", BAD_ATTRIBUTES)
 def test_52_attributes_that_break_a_rule_are_refused(sqs: Sqs, rule: str) -> None:
     """Attributes that break a rule are refused."""
@@ -198,6 +301,15 @@ def test_52_attributes_that_break_a_rule_are_refused(sqs: Sqs, rule: str) -> Non
     assert sqs.counts(url) == (0, 0, 0)
 
 
+@pytest.mark.differs(
+    "moto",
+    "ministack",
+    "roto-aws",
+    aws=(
+        "Because the batch request can result in a combination of successful and unsuccessful actions, you "
+        "should check for batch errors even when the call returns an HTTP status code of 200."
+    ),
+)
 @pytest.mark.parametrize("rule", BAD_ATTRIBUTES)
 def test_52_in_a_batch_they_fail_their_entry_alone(sqs: Sqs, rule: str) -> None:
     """In a batch they fail their entry alone."""
@@ -225,6 +337,7 @@ def test_52_ten_attributes_of_all_types_are_carried(sqs: Sqs) -> None:
     assert message["MessageAttributes"] == attributes
 
 
+@pytest.mark.differs("roto-aws", aws="MessageGroupId on standard queues enables fair queues.")
 def test_53_standard_a_message_group_id_is_given_back_and_blocks_nothing(sqs: Sqs) -> None:
     """On standard queues a message group id is given back and blocks nothing."""
     url = sqs.queue()
@@ -236,6 +349,11 @@ def test_53_standard_a_message_group_id_is_given_back_and_blocks_nothing(sqs: Sq
     assert {first["Body"], second["Body"]} == {"a", "b"}
 
 
+@pytest.mark.differs(
+    "moto",
+    "ministack",
+    aws="MessageGroupId: the length is 128 characters; alphanumeric characters and punctuation.",
+)
 @pytest.mark.parametrize("bad", ["", "x" * 129, "a b", "ü"], ids=["empty", "long", "space", "letter"])
 def test_53_standard_a_bad_message_group_id_is_refused(sqs: Sqs, bad: str) -> None:
     """On standard queues a bad message group id is refused."""
@@ -273,6 +391,7 @@ def test_54_delays_are_counted_apart(sqs: Sqs) -> None:
     assert sqs.counts(url) == (1, 0, 2)
 
 
+@pytest.mark.differs("moto", "ministack", aws="DelaySeconds: Valid values: 0 to 900.")
 def test_54_a_delay_out_of_range_is_refused(sqs: Sqs) -> None:
     """A delay out of range is refused, and the longest taken."""
     url = sqs.queue()
@@ -283,6 +402,14 @@ def test_54_a_delay_out_of_range_is_refused(sqs: Sqs) -> None:
     assert sqs.bodies(url) == []
 
 
+@pytest.mark.differs(
+    "ministack",
+    aws=(
+        "DelaySeconds: Valid values: 0 to 900. Because the batch request can result in a combination of "
+        "successful and unsuccessful actions, you should check for batch errors even when the call returns "
+        "an HTTP status code of 200."
+    ),
+)
 def test_54_in_a_batch_it_fails_its_entry_alone(sqs: Sqs) -> None:
     """In a batch it fails its entry alone."""
     url = sqs.queue()
@@ -293,6 +420,12 @@ def test_54_in_a_batch_it_fails_its_entry_alone(sqs: Sqs) -> None:
     assert sqs.bodies(url) == ["y"]
 
 
+@pytest.mark.differs(
+    "moto",
+    "ministack",
+    "roto-aws",
+    aws="MD5OfMessageSystemAttributes: an MD5 digest of the non-URL-encoded message system attribute string.",
+)
 def test_55_the_trace_header_is_carried_free_of_size_and_outside_the_digest(sqs: Sqs) -> None:
     """The trace header is carried free of size and outside the digest."""
     url = sqs.queue({"MaximumMessageSize": 1_024})
@@ -305,6 +438,15 @@ def test_55_the_trace_header_is_carried_free_of_size_and_outside_the_digest(sqs:
     assert "MessageAttributes" not in message
 
 
+@pytest.mark.differs(
+    "moto",
+    "ministack",
+    "roto-aws",
+    aws=(
+        "Currently, the only supported message system attribute is AWSTraceHeader. Its type must be String; "
+        "its size doesn't count towards the total size of a message."
+    ),
+)
 def test_55_no_other_system_attribute_can_be_sent(sqs: Sqs) -> None:
     """No other system attribute can be sent, nor one of another type."""
     url = sqs.queue()

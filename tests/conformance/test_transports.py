@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
+import pytest
+
 from hadoken.local.inprocess import LocalSQS
 from hadoken.sqs import api
 from hadoken.sqs.boto import BotoClient, BotoTransport
@@ -165,6 +167,7 @@ def compared(sqs: Sqs, entries: Sequence[api.SendEntry]) -> Facts:
     return expected
 
 
+@pytest.mark.differs("ministack", aws="VisibilityTimeout: values 0 to 43200, maximum 12 hours.")
 def test_07_our_transports_and_boto3_get_equal_results(sqs: Sqs) -> None:
     """Our transports and boto3 get equal results for bodies, attributes and batches."""
     facts = compared(sqs, GOOD)
@@ -178,6 +181,15 @@ def test_07_our_transports_and_boto3_get_equal_results(sqs: Sqs) -> None:
     assert (facts["second"], list(facts["deleted"])) == (2, ["2"])
 
 
+@pytest.mark.differs(
+    "moto",
+    "ministack",
+    "roto-aws",
+    aws=(
+        "Because the batch request can result in a combination of successful and unsuccessful actions, you "
+        "should check for batch errors even when the call returns an HTTP status code of 200."
+    ),
+)
 def test_07_and_for_entries_that_are_refused(sqs: Sqs) -> None:
     """And for entries that are refused."""
     facts = compared(sqs, [*GOOD, *REFUSED])

@@ -76,6 +76,10 @@ def test_19_a_change_to_zero_is_now_and_the_next_receive_forgets_it(sqs: Sqs) ->
     assert sqs.bodies(url) == ["x"]
 
 
+@pytest.mark.differs(
+    "ministack",
+    aws="The maximum allowed timeout value is 12 hours, in total since the message was received.",
+)
 def test_20_more_than_twelve_hours_in_all_are_refused_and_change_nothing(sqs: Sqs) -> None:
     """More than twelve hours in all are refused and change nothing."""
     url = sqs.queue({"VisibilityTimeout": "3"})
@@ -129,6 +133,10 @@ def test_22_standard_a_delete_after_expiry_deletes(sqs: Sqs) -> None:
     assert sqs.counts(url) == (0, 0, 0)
 
 
+@pytest.mark.differs(
+    "ministack",
+    aws="Recorded: each receive gives a new handle, and an older one still deletes on a standard queue.",
+)
 def test_23_standard_an_older_handle_deletes_under_the_new_lease(sqs: Sqs) -> None:
     """On standard queues an older handle deletes under the new lease."""
     url = sqs.queue({"VisibilityTimeout": "1"})
@@ -156,6 +164,7 @@ def test_23_a_stale_delete_is_logged_as_such(sqs: Sqs) -> None:
     assert sqs.events(url)[-1]["stale"] is True
 
 
+@pytest.mark.differs("ministack", aws="Recorded: a second delete of a message succeeds.")
 def test_24_deleting_twice_is_no_error(sqs: Sqs) -> None:
     """Deleting twice is no error, one by one and in a batch."""
     url = sqs.queue()
@@ -189,6 +198,7 @@ def test_25_standard_a_change_after_expiry_hides_the_message_again(sqs: Sqs) -> 
     assert sqs.bodies(url) == ["x"]
 
 
+@pytest.mark.differs("ministack", aws="Recorded: an older handle of a standard queue takes effect on the new lease.")
 def test_26_standard_an_older_handle_changes_the_new_lease(sqs: Sqs) -> None:
     """On standard queues an older handle changes the new lease."""
     url = sqs.queue({"VisibilityTimeout": "1"})
@@ -199,6 +209,14 @@ def test_26_standard_an_older_handle_changes_the_new_lease(sqs: Sqs) -> None:
     assert sqs.bodies(url) == ["x"]
 
 
+@pytest.mark.differs(
+    "moto",
+    "ministack",
+    "roto-aws",
+    aws=(
+        "Recorded: InvalidParameterValue, the message does not exist or is not available for visibility timeout change."
+    ),
+)
 def test_27_a_change_on_a_deleted_message_is_a_bad_value(sqs: Sqs) -> None:
     """A change on a deleted message is a bad value."""
     url = sqs.queue()
@@ -222,6 +240,12 @@ def test_28_nor_is_the_handle_of_another_queue(sqs: Sqs, fifo: bool) -> None:
     refuses_handle(sqs, sqs.queue(fifo=fifo), one(sqs, sqs.queue(fifo=fifo))["ReceiptHandle"])
 
 
+@pytest.mark.differs(
+    "moto",
+    "ministack",
+    "roto-aws",
+    aws="The model declares ReceiptHandleIsInvalid with status 404.",
+)
 def test_28_it_is_not_found(sqs: Sqs) -> None:
     """Garbage is not found: 404, not 400."""
     with refused("ReceiptHandleIsInvalid") as facts:
@@ -254,6 +278,12 @@ def test_29_fifo_a_delete_in_time_after_an_extension_deletes(sqs: Sqs) -> None:
     assert sqs.counts(url) == (0, 0, 0)
 
 
+@pytest.mark.differs(
+    "moto",
+    "ministack",
+    "roto-aws",
+    aws="Recorded: InvalidParameterValue, the receipt handle has expired.",
+)
 def test_29_fifo_a_handle_ends_with_its_lease(sqs: Sqs) -> None:
     """On FIFO queues a handle ends with its lease, for a delete."""
     url = sqs.queue({"VisibilityTimeout": "1"}, fifo=True)

@@ -59,6 +59,10 @@ def test_01_no_output_is_an_empty_body(sqs: Sqs) -> None:
         assert body in {b"", b"{}"}
 
 
+@pytest.mark.differs(
+    "roto-aws",
+    aws=("The model declares QueueDoesNotExist with the code AWS.SimpleQueueService.NonExistentQueue and status 400."),
+)
 def test_02_unknown_queue_is_named_under_both_names(sqs: Sqs) -> None:
     """Unknown queue is named under both names."""
     missing_url = sqs.queue() + "-not"
@@ -72,6 +76,11 @@ def test_02_unknown_queue_is_named_under_both_names(sqs: Sqs) -> None:
             call(QueueUrl=missing_url)
 
 
+@pytest.mark.differs(
+    "ministack",
+    "roto-aws",
+    aws=("Recorded: `__type` is com.amazonaws.sqs#QueueDoesNotExist, and x-amzn-query-error has the legacy name."),
+)
 @pytest.mark.needs_wire
 def test_02_and_so_it_is_on_the_wire(sqs: Sqs) -> None:
     """And so it is on the wire."""
@@ -81,6 +90,12 @@ def test_02_and_so_it_is_on_the_wire(sqs: Sqs) -> None:
         assert response.getheader("x-amzn-query-error") == PREFIX + "NonExistentQueue;Sender"
 
 
+@pytest.mark.differs(
+    "moto",
+    "ministack",
+    "roto-aws",
+    aws="Recorded: the shape is InvalidParameterValueException, the legacy name InvalidParameterValue.",
+)
 def test_03_bad_parameter_is_named_under_both_names(sqs: Sqs) -> None:
     """Bad parameter is named under both names."""
     with invalid("MaxNumberOfMessages") as facts:
@@ -88,6 +103,15 @@ def test_03_bad_parameter_is_named_under_both_names(sqs: Sqs) -> None:
     assert (facts["shape"], facts["status"]) == ("InvalidParameterValueException", 400)
 
 
+@pytest.mark.differs(
+    "moto",
+    "ministack",
+    "roto-aws",
+    aws=(
+        "Recorded: MissingRequiredParameterException, legacy name MissingParameter, names the parameter that "
+        "the request must contain."
+    ),
+)
 def test_04_missing_parameter_is_named_under_both_names(sqs: Sqs) -> None:
     """Missing parameter is named under both names."""
     with missing("QueueUrl"):
@@ -119,6 +143,7 @@ def test_05_only_the_path_of_a_queue_url_counts(sqs: Sqs) -> None:
         assert sqs.receive(url) == []
 
 
+@pytest.mark.differs("moto", aws="HTTP/1.1 connections persist; those of SQS endpoints do.")
 @pytest.mark.needs_wire
 def test_06_a_connection_is_kept_over_five_requests(sqs: Sqs) -> None:
     """A connection is kept over five requests."""
@@ -132,6 +157,12 @@ def test_06_a_connection_is_kept_over_five_requests(sqs: Sqs) -> None:
         assert len(socks) == 1
 
 
+@pytest.mark.differs(
+    "moto",
+    "ministack",
+    "roto-aws",
+    aws="AWS JSON 1.0: an unknown X-Amz-Target is a client error of the type UnknownOperationException.",
+)
 @pytest.mark.needs_wire
 def test_06_an_unknown_target_is_refused_on_a_connection_that_stays(sqs: Sqs) -> None:
     """An unknown target is refused on a connection that stays."""
