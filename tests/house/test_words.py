@@ -46,6 +46,16 @@ ALLOWED: frozenset[tuple[str, str]] = frozenset(
         # asyncio's own word for what a test may leave behind.
         ("hadoken.testing.leftovers", "pending_tasks"),
         ("hadoken.testing.leftovers", "tasks"),
+        # "Message move task" is SQS's own name for it.
+        *(("hadoken.local.answers", name) for name in ("StartedMoveTask", "CancelledMoveTask", "MoveTask")),
+        *(("hadoken.local.answers", name) for name in ("ListedMoveTasks", "task_handle")),
+        *(("hadoken.local.moves", name) for name in ("MoveTask", "TaskName", "task_id")),
+        *(
+            ("hadoken.local.movetasks", f"{verb}_message_move_task{'s' * (verb == 'list')}")
+            for verb in ("start", "cancel", "list")
+        ),
+        *(("hadoken.local.requests", name) for name in ("StartMessageMoveTask", "CancelMessageMoveTask")),
+        *(("hadoken.local.requests", name) for name in ("ListMessageMoveTasks", "task_handle")),
     }
 )
 
