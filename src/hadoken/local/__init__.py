@@ -11,6 +11,7 @@ The map, from the inside out:
 - `protocol`, `http`, `server`: AWS JSON 1.0 over HTTP; an unmodified boto3 client talks to it.
 - `child`, `finding`, `provision`: that server as a child of a worker, found again by others, with the queues of an app.
 - `faults`, `translate`, `inprocess`: the same state behind `sqs.api`, with a virtual clock and calls that fail as told.
+- `witness`, `store`, `sigv4`: by option: who is told of changes, a data file that keeps them, signatures verified.
 
-It holds everything in memory and is never a production broker.
+It holds everything in memory unless a data file is named, and is never a production broker.
 """
