@@ -5,47 +5,69 @@ from __future__ import annotations
 import threading
 from collections import Counter
 
+import pytest
+
 import hadoken
-from tests.support.journal import ENDED, FAILED, STARTED, Journal
-from tests.support.waiting import GLOBAL, wait_until
-from tests.support.worker import Bench
+from hadoken.testing import DrivenWorker, FakeSQS, StartWorker
+from tests.support.journal import ENDED, STARTED, Journal
+from tests.support.waiting import GLOBAL
+
+PATIENCE = 0.05  # seconds of real time for handlers that wait for the test
 
 
-def send(bench: Bench, url: str, bodies: list[str], group: str) -> list[str]:
+@pytest.fixture
+def app() -> hadoken.App:
+    """A fresh app."""
+    return hadoken.App("t")
+
+
+def receives(sqs: FakeSQS, queue: str = "q.fifo") -> Counter[str]:
+    """Message id -> how often it was received."""
+    return Counter(event.id for event in sqs.events(queue, "received"))
+
+
+def deleted(sqs: FakeSQS, queue: str = "q.fifo") -> list[str]:
+    """Ids of messages that were deleted, in order."""
+    return [event.id for event in sqs.events(queue, "deleted") if event.found]
+
+
+def send(queue: hadoken.Queue[str], bodies: list[str], group: str) -> list[str]:
     """Send bodies to one message group and return the message ids."""
-    return [one["MessageId"] for one in bench.send(url, *bodies, MessageGroupId=group)]
+    return queue.send_many(bodies, message_group_id=group)
 
 
-def test_parity_23_five_in_order(bench: Bench, journal: Journal) -> None:
+def handled(work: DrivenWorker) -> list[str]:
+    """Ids of messages whose handler ended well, in that order."""
+    return [run.message.id for run in work.runs if isinstance(run.outcome, hadoken.Ack)]
+
+
+def test_parity_23_five_in_order(app: hadoken.App, fake_sqs: FakeSQS, worker: StartWorker, journal: Journal) -> None:
     """Five messages of one group are received together and run one after the other in their order."""
-    url = bench.queue(fifo=True)
-    ids = send(bench, url, [f"m{n}" for n in range(5)], "g")
-    app = hadoken.App("t")
+    queue = app.queue("q.fifo", str)
 
-    @app.handler(bench.name(url))
+    @queue.handler
     def handle(body: str, ctx: hadoken.Context) -> None:
         with journal.run(ctx):
             pass
 
-    with hadoken.Worker(app, connection=bench.connection, wait_time=1):
-        journal.wait(5, ENDED)
-        bench.wait_empty(url)
+    work = worker(app)
+    ids = send(queue, [f"m{n}" for n in range(5)], "g")
+    work.drain()
     assert [line.id for line in journal.lines(STARTED)] == ids
     assert not journal.overlaps()
-    assert bench.deleted(url) == ids
-    assert bench.receives(url) == Counter(ids)
-    assert bench.requests("ReceiveMessage") - bench.requests("ReceiveMessage", "empty") == 1
+    assert deleted(fake_sqs) == ids
+    assert receives(fake_sqs) == Counter(ids)
+    calls = fake_sqs.queues.counters.of("ReceiveMessage")
+    assert calls.requests - calls.empty == 2, "one that brought all five, and the one that waits"
 
 
-def test_parity_23_a_hundred_groups(bench: Bench, journal: Journal) -> None:
+def test_parity_23_a_hundred_groups(app: hadoken.App, fake_sqs: FakeSQS, worker: StartWorker, journal: Journal) -> None:
     """A hundred groups run side by side, each in order; one that fails is retried in place and holds only itself."""
-    url = bench.queue(fifo=True)
+    queue = app.queue("q.fifo", str)
     groups = [f"g{n}" for n in range(100)]
-    ids = {group: send(bench, url, ["0", "1", "2"], group) for group in groups}
-    app = hadoken.App("t")
     others_done = threading.Event()
 
-    @app.handler(bench.name(url), retry=hadoken.fixed(0))
+    @queue.handler(retry=hadoken.fixed(0))
     def handle(body: str, ctx: hadoken.Context) -> None:
         with journal.run(ctx):
             if (ctx.message.message_group_id, body) != ("g7", "0"):
@@ -54,137 +76,130 @@ def test_parity_23_a_hundred_groups(bench: Bench, journal: Journal) -> None:
                 raise RuntimeError("g7")
             assert others_done.wait(GLOBAL)  # held until all others are through: they cannot have waited for it
 
-    with hadoken.Worker(app, connection=bench.connection, wait_time=1, concurrency=16) as worker:
-        journal.wait(99 * 3, ENDED)
-        assert "g7" not in journal.bodies_by_group()
-        assert wait_until(lambda: worker.snapshot().pools["default"].groups == 1), "the failing one"
-        others_done.set()
-        journal.wait(100 * 3, ENDED)
-        bench.wait_empty(url)
-        assert wait_until(lambda: worker.snapshot().pools["default"].groups == 0)
+    work = worker(app, raise_errors=False, patience=PATIENCE, concurrency=16)
+    ids = {group: send(queue, ["0", "1", "2"], group) for group in groups}
+    work.advance(1)
+    assert journal.bodies_by_group() == {group: ["0", "1", "2"] for group in groups if group != "g7"}
+    assert work.snapshot().pools["default"].groups == 1, "the failing one"
+    others_done.set()
+    work.drain()
+    assert work.snapshot().pools["default"].groups == 0
     assert journal.bodies_by_group() == {group: ["0", "1", "2"] for group in groups}
     assert not journal.overlaps()
     assert [(line.group, line.count, line.attempt) for line in journal.lines(STARTED) if line.attempt > 1] == [
         ("g7", 1, 2)
     ], "retried in place: SQS counts one receive"
-    assert bench.receives(url) == Counter(id_ for group in groups for id_ in ids[group])
+    assert receives(fake_sqs) == Counter(id_ for group in groups for id_ in ids[group])
 
 
-def test_parity_23_groups_run_side_by_side(bench: Bench, journal: Journal) -> None:
+def test_parity_23_groups_run_side_by_side(app: hadoken.App, worker: StartWorker, journal: Journal) -> None:
     """As many groups run at once as there are handler threads."""
-    url = bench.queue(fifo=True)
-    for n in range(8):
-        send(bench, url, ["0", "1"], f"g{n}")
-    app = hadoken.App("t")
+    queue = app.queue("q.fifo", str)
     together = threading.Barrier(8)
 
-    @app.handler(bench.name(url))
+    @queue.handler
     def handle(body: str, ctx: hadoken.Context) -> None:
         with journal.run(ctx):
             together.wait(GLOBAL)
 
-    with hadoken.Worker(app, connection=bench.connection, wait_time=1, concurrency=8):
-        journal.wait(16, ENDED)
-        bench.wait_empty(url)
+    work = worker(app, concurrency=8)
+    for n in range(8):
+        send(queue, ["0", "1"], f"g{n}")
+    work.drain()
     assert journal.bodies_by_group() == {f"g{n}": ["0", "1"] for n in range(8)}
     assert not journal.overlaps()
 
 
-def test_parity_25_rest_stays_leased_while_its_head_waits(bench: Bench, journal: Journal) -> None:
+def test_parity_25_rest_stays_leased_while_its_head_waits(
+    app: hadoken.App, fake_sqs: FakeSQS, worker: StartWorker
+) -> None:
     """A head that waits longer than the visibility timeout is retried in place; no message costs a second receive."""
-    url = bench.queue({"VisibilityTimeout": 2}, fifo=True)
-    ids = send(bench, url, [f"m{n}" for n in range(5)], "g")
-    app = hadoken.App("t")
+    queue = app.queue("q.fifo", str)
 
-    @app.handler(bench.name(url), retry=hadoken.fixed(3))
+    @queue.handler(retry=hadoken.fixed(100), visibility_timeout=30)
     def handle(body: str, ctx: hadoken.Context) -> None:
-        with journal.run(ctx):
-            if body == "m0" and ctx.attempt == 1:
-                raise RuntimeError(body)
+        if body == "m0" and ctx.attempt == 1:
+            raise RuntimeError(body)
 
-    with hadoken.Worker(app, connection=bench.connection, wait_time=1):
-        journal.wait(5, ENDED)
-        bench.wait_empty(url)
-    assert [line.id for line in journal.lines(ENDED)] == ids
-    assert bench.receives(url) == Counter(ids)
-    (failed,) = journal.lines(FAILED)
-    assert journal.lines(STARTED)[1].at >= failed.at + 3
-    extended = Counter(event["id"] for event in bench.told(url, "visibility changed"))
+    work = worker(app, raise_errors=False)
+    ids = send(queue, [f"m{n}" for n in range(5)], "g")
+    work.drain()
+    assert work.advance("99s") == []
+    work.advance("1s")
+    assert handled(work) == ids
+    assert receives(fake_sqs) == Counter(ids)
+    failed, again, *_ = work.runs
+    assert (failed.attempt, again.attempt) == (1, 2)
+    assert again.at == pytest.approx(failed.at + 100)
+    extended = Counter(event.id for event in fake_sqs.events("q.fifo", "visibility changed"))
     assert set(extended) == set(ids)
-    assert min(extended.values()) >= 2
+    assert min(extended.values()) >= 6
+    assert not fake_sqs.events("q.fifo", "expired")
 
 
-def test_parity_25_poisoned_head_is_dead_lettered_alone(bench: Bench, journal: Journal) -> None:
-    """With a maxReceiveCount of 3 a head that always fails is dead-lettered with its reason, and the other four run."""
-    box = bench.letterbox(3, fifo=True)
-    head, *rest = send(bench, box.url, [f"m{n}" for n in range(5)], "g")
-    app = hadoken.App("t")
+def test_parity_25_poisoned_head_is_dead_lettered_alone(
+    app: hadoken.App, fake_sqs: FakeSQS, worker: StartWorker, journal: Journal
+) -> None:
+    """A head that always fails is dead-lettered with its reason after three attempts, and the other four run."""
+    queue = app.queue("q.fifo", str)
 
-    @app.handler(bench.name(box.url), retry=hadoken.fixed(0))
+    @queue.handler(retry=hadoken.fixed(0))
     def handle(body: str, ctx: hadoken.Context) -> None:
         with journal.run(ctx):
             if body == "m0":
                 raise RuntimeError("poison")
 
-    with hadoken.Worker(app, connection=bench.connection, wait_time=1):
-        journal.wait(4, ENDED)
-        bench.wait_empty(box.url)
+    fake_sqs.provide(app, max_receives=3)
+    work = worker(app, raise_errors=False)
+    head, *rest = send(queue, [f"m{n}" for n in range(5)], "g")
+    work.drain()
     assert [line.attempt for line in journal.lines(STARTED) if line.id == head] == [1, 2, 3]
     assert [line.id for line in journal.lines(ENDED)] == rest
-    assert bench.receives(box.url) == Counter([head, *rest])
-    assert not bench.told(box.url, "moved")
-    (copy,) = bench.receive(box.dead)
-    attributes = {name: value["StringValue"] for name, value in copy["MessageAttributes"].items()}
-    assert (copy["Body"], copy["Attributes"]["MessageGroupId"]) == ("m0", "g")
-    assert (attributes["hadoken-key"], attributes["hadoken-reason"]) == (head, "RuntimeError: poison")
+    assert receives(fake_sqs) == Counter([head, *rest])
+    assert not fake_sqs.events("q.fifo", "moved")
+    (copy,) = work.dead_letters(queue)
+    assert (copy.body, copy.message_group_id) == ("m0", "g")
+    assert (copy.key, copy.attributes["hadoken-reason"]) == (head, "RuntimeError: poison")
 
 
-def test_parity_25_released_beyond_the_hold_limit(bench: Bench, journal: Journal) -> None:
+def test_parity_25_released_beyond_the_hold_limit(app: hadoken.App, fake_sqs: FakeSQS, worker: StartWorker) -> None:
     """A wait above hold_limit releases head and rest, which come back in order with one receive more."""
-    url = bench.queue({"VisibilityTimeout": 600}, fifo=True)
-    ids = send(bench, url, [f"m{n}" for n in range(4)], "g")
-    app = hadoken.App("t")
+    queue = app.queue("q.fifo", str)
 
-    @app.handler(bench.name(url), retry=hadoken.fixed(2), hold_limit=1)
+    @queue.handler(retry=hadoken.fixed(60), hold_limit=30, visibility_timeout=600)
     def handle(body: str, ctx: hadoken.Context) -> None:
-        with journal.run(ctx):
-            if body == "m0" and ctx.attempt == 1:
-                raise RuntimeError(body)
+        if body == "m0" and ctx.attempt == 1:
+            raise RuntimeError(body)
 
-    with hadoken.Worker(app, connection=bench.connection, wait_time=1) as worker:
-        journal.wait(1, FAILED)
-        assert wait_until(lambda: worker.snapshot().in_flight == 0)
-        journal.wait(4, ENDED)
-        bench.wait_empty(url)
-    assert [line.id for line in journal.lines(ENDED)] == ids
-    assert bench.receives(url) == dict.fromkeys(ids, 2)
+    work = worker(app, raise_errors=False)
+    ids = send(queue, [f"m{n}" for n in range(4)], "g")
+    work.drain()
+    assert work.snapshot().in_flight == 0
+    assert work.advance("59s") == []
+    work.advance("1s")
+    assert handled(work) == ids
+    assert receives(fake_sqs) == dict.fromkeys(ids, 2)
 
 
-def test_fifo_longer_than_the_visibility_timeout(bench: Bench, journal: Journal) -> None:
+def test_fifo_longer_than_the_visibility_timeout(app: hadoken.App, fake_sqs: FakeSQS, worker: StartWorker) -> None:
     """With visibility timeouts of 1, 2 and 4 s, a handler that outlives several of them runs once, in order."""
-    urls = {timeout: bench.queue({"VisibilityTimeout": timeout}, fifo=True) for timeout in (1, 2, 4)}
-    ids = {timeout: send(bench, url, ["long", "next"], "g") for timeout, url in urls.items()}
-    app = hadoken.App("t")
+    queues = {timeout: app.queue(f"q{timeout}.fifo", str) for timeout in (1, 2, 4)}
     release = threading.Event()
 
     def handle(body: str, ctx: hadoken.Context) -> None:
-        with journal.run(ctx):
-            if body == "long":
-                assert release.wait(GLOBAL)
+        if body == "long":
+            assert release.wait(GLOBAL)
 
-    for url in urls.values():
-        app.queue(bench.name(url), str).handler(handle)
-    with hadoken.Worker(app, connection=bench.connection, wait_time=1):
-        journal.wait(3, STARTED)
-        bench.wait_told(urls[1], "visibility changed", 6, ids[1][0])
-        bench.wait_told(urls[2], "visibility changed", 4, ids[2][0])
-        bench.wait_told(urls[4], "visibility changed", 3, ids[4][0])
-        assert len(journal.lines(STARTED)) == 3, "nothing overtakes"
-        release.set()
-        journal.wait(6, ENDED)
-        for url in urls.values():
-            bench.wait_empty(url)
-    for timeout, url in urls.items():
-        assert bench.receives(url) == Counter(ids[timeout])
-        assert bench.deleted(url) == ids[timeout]
-        assert not bench.told(url, "expired")
+    for timeout, queue in queues.items():
+        queue.handler(visibility_timeout=timeout)(handle)
+    work = worker(app, patience=PATIENCE)
+    ids = {timeout: send(queue, ["long", "next"], "g") for timeout, queue in queues.items()}
+    assert work.advance("1m") == [], "nothing overtakes"
+    release.set()
+    work.drain()
+    for timeout, queue in queues.items():
+        changes = [event for event in fake_sqs.events(queue.name, "visibility changed") if event.id == ids[timeout][0]]
+        assert len(changes) >= 60 / timeout, "about each half of it"
+        assert receives(fake_sqs, queue.name) == Counter(ids[timeout])
+        assert deleted(fake_sqs, queue.name) == ids[timeout]
+        assert not fake_sqs.events(queue.name, "expired")

@@ -17,6 +17,7 @@ from hadoken.sqs import api
 
 if TYPE_CHECKING:
     from hadoken.app import App
+    from hadoken.local.eventlog import Event
     from hadoken.sending import Door
 
 _CLIENT = "test"
@@ -60,11 +61,18 @@ class FakeSQS(LocalSQS):
         """What `app.connect` takes, for a test that only sends."""
         return _Door(self)
 
-    def provide(self, app: App, *, served: Collection[str] | None = None) -> list[str]:
+    def provide(
+        self, app: App, *, served: Collection[str] | None = None, max_receives: int = provision.MAX_RECEIVES
+    ) -> list[str]:
         """Create the queues of an app that are not there yet, each with a dead-letter queue: `orders`, `orders-dlq`.
 
-        A message goes to the dead-letter queue after five receives. A queue that is there already is left as it is, so
-        one with attributes of its own is made first, by `create_queue`.
+        A worker does it by itself. A queue that is there already is left as it is, so one with attributes of its own is
+        made first, by `create_queue`.
+
+        Args:
+            app: its declared queues are made, those without a handler too.
+            served: names of the queues that a worker serves; a queue whose handler it leaves out is not made. None: all.
+            max_receives: after how many receives a message goes to the dead-letter queue.
 
         Returns:
             The names of the queues that were created, without their dead-letter queues; may be empty.
@@ -72,7 +80,7 @@ class FakeSQS(LocalSQS):
         Raises:
             ConfigurationError: the environment maps a queue to a URL or an ARN.
         """
-        return provision.create(app, _Maker(self), served=served)
+        return provision.create(app, _Maker(self), served=served, max_receives=max_receives)
 
     @overload
     def execute(self, request: api.Receive, now: float | None = None) -> api.Received: ...
@@ -96,6 +104,16 @@ class FakeSQS(LocalSQS):
                 for position, message_id in sorted(answer.sent.items())
             )
         return answer
+
+    def events(self, queue: str, *what: str) -> list[Event]:
+        """What happened to the messages of a queue, in order: all of it, or only "sent", "received", "deleted"...
+
+        Args:
+            queue: name.
+            *what: values of `hadoken.local.eventlog.What`.
+        """
+        with self._lock:
+            return [one for one in self.queues.log.since() if one.queue == queue and (not what or one.what in what)]
 
     def advance(self, seconds: float) -> None:
         """Move the clock; with a worker running on it, that worker does all that becomes due."""

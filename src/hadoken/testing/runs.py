@@ -26,6 +26,7 @@ class Run:
         queue: logical name of its queue.
         message: what it was given; where the body did not decode, the body is the text.
         attempt: which start of a handler on this message it was, from 1.
+        at: seconds of the virtual lease clock when it was started.
         outcome: how it ended: what it returned or raised, `Ack()` for None; for an exception what the retry policy
             makes of it.
         error: the exception it raised, or the body's DecodeError; None where it raised none, or an outcome.
@@ -35,6 +36,7 @@ class Run:
     queue: str
     message: Message[Any]
     attempt: int
+    at: float
     outcome: Outcome
     error: BaseException | None = None
 
@@ -119,7 +121,8 @@ class Observed:
 def observed(handler: AnyHandler, raw: ReceivedMessage, ctx: Context, clock: Clock) -> tuple[Verdict, Run]:
     """Run a handler as a handler thread does, without jitter, and keep what it raised."""
     raised: list[BaseException] = []
+    at = clock.lease()
     verdict = handler.without_jitter().run(raw, ctx, clock, keep=raised.append)
     message = getattr(ctx, "message", None) or handler.undecoded(raw)
     error = raised[0] if raised else None
-    return verdict, Run(handler.name, handler.queue_name, message, ctx.attempt, outcome_of(verdict), error)
+    return verdict, Run(handler.name, handler.queue_name, message, ctx.attempt, at, outcome_of(verdict), error)
