@@ -55,7 +55,7 @@ class House(NamedTuple):
     profile: Profile = AWS
     seed: int = 0
     max_in_flight: int = MAX_IN_FLIGHT
-    witness: Witness | None = None
+    witness: Witness[Queue] | None = None
 
 
 class Queue:

@@ -75,7 +75,7 @@ class Queues:
         profile: Profile = AWS,
         seed: int = 0,
         max_in_flight: int = MAX_IN_FLIGHT,
-        witness: Witness | None = None,
+        witness: Witness[Queue] | None = None,
     ) -> None:
         self.url = url
         self.clock = clock

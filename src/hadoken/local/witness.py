@@ -6,41 +6,43 @@ written, is the witness's business, which reads the state later, in one go. Most
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from hadoken.local.deduplication import Accepted, Key
-    from hadoken.local.queue import Queue
     from hadoken.local.stored import Stored
 
+# The queue that tells: a parameter, because `queue` imports this file.
+Q_contra = TypeVar("Q_contra", contravariant=True)
 
-class Witness(Protocol):
+
+class Witness(Protocol[Q_contra]):
     """What a queue tells. Each call only takes a note: it blocks on nothing and raises nothing."""
 
-    def entered(self, queue: Queue, message: Stored) -> None:
+    def entered(self, queue: Q_contra, message: Stored) -> None:
         """A message came into a queue, or came back to it, under the number that it has now."""
         ...
 
-    def changed(self, queue: Queue, message: Stored) -> None:
+    def changed(self, queue: Q_contra, message: Stored) -> None:
         """A message of a queue was received, hidden or shown."""
         ...
 
-    def left(self, queue: Queue, message: Stored) -> None:
+    def left(self, queue: Q_contra, message: Stored) -> None:
         """A message is gone from a queue; `message.number` is still the one that it had there."""
         ...
 
-    def remembered(self, queue: Queue, key: Key, accepted: Accepted) -> None:
+    def remembered(self, queue: Q_contra, key: Key, accepted: Accepted) -> None:
         """A FIFO queue will take the same message for a repeat, for five minutes from now."""
         ...
 
-    def forgot(self, queue: Queue) -> None:
+    def forgot(self, queue: Q_contra) -> None:
         """A queue takes no message for a repeat any more."""
         ...
 
-    def queue_changed(self, queue: Queue) -> None:
+    def queue_changed(self, queue: Q_contra) -> None:
         """A queue was created, or has other settings or tags."""
         ...
 
-    def queue_left(self, queue: Queue) -> None:
+    def queue_left(self, queue: Q_contra) -> None:
         """A queue was deleted; its messages have left before."""
         ...
