@@ -44,7 +44,7 @@ def let_time_pass(clock: VirtualClock, parking: Parking, seconds: float) -> None
     parking.wake(clock.lease())
 
 
-def boto3_client(url: str) -> Any:
+def boto3_client(url: str, read_timeout: float = GLOBAL) -> Any:
     """An SQS client of boto3 with made-up credentials, without retries and parameter checks."""
     return boto3.Session(botocore_session=_core).client(
         "sqs",
@@ -52,7 +52,7 @@ def boto3_client(url: str) -> Any:
         region_name="us-east-1",
         aws_access_key_id="test",
         aws_secret_access_key="test",
-        config=_CONFIG,
+        config=_CONFIG.merge(Config(read_timeout=read_timeout)),
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import ipaddress
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -32,6 +34,19 @@ _ACCOUNT: Final = "AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local"  # any w
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
+    "--profile", type=click.Choice(["aws", "harsh"]), default="aws", show_default=True, help="How kind it is."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of everything that is left to chance.")
+@click.option(
+    "--faults",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="A script of faults, JSON or TOML: which calls fail, and how.",
+)
+@click.option(
+    "--log", metavar="FILE", help="Write all calls and events to this file as JSON lines; - is standard output."
+)
+@click.option(
     "--data",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
@@ -46,30 +61,65 @@ _ACCOUNT: Final = "AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local"  # any w
     help="A key to sign with; may be repeated.  [default: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY]",
 )
 def command(
-    *, port: int | None, host: str, data: Path | None, require_signature: bool, access_key: tuple[str, ...]
+    *,
+    port: int | None,
+    host: str,
+    profile: str,
+    seed: int,
+    faults: Path | None,
+    log: str | None,
+    data: Path | None,
+    require_signature: bool,
+    access_key: tuple[str, ...],
 ) -> None:
     """Run a local SQS until Ctrl-C: for development and tests, everything in memory unless --data names a file.
 
     `hadoken run MODULE:APP --local` starts one by itself, or uses this one.
     """
-    from hadoken.local import child, finding, server, sigv4  # noqa: PLC0415 -- `hadoken --help` needs no server
+    from hadoken.local import child, faultscript, finding, logfile, server, sigv4  # noqa: PLC0415 -- see the rules in main
+    from hadoken.local.faults import Faults  # noqa: PLC0415 -- the same
+    from hadoken.local.profile import PROFILES  # noqa: PLC0415 -- the same
 
     if access_key and not require_signature:
         raise click.UsageError("--access-key has an effect only with --require-signature.")
     keys = sigv4.access_keys(access_key, os.environ) if require_signature else None
     chosen = finding.default_port() if port is None else port
-    try:
-        server.run(host, chosen, ready=functools.partial(_tell, data), keys=keys, data=data)
-    except OSError as error:
-        raise child.taken(host, chosen, error) from error
+    script = faultscript.Script((), seed) if faults is None else faultscript.load(faults)
+    with ExitStack() as stack:
+        written = None if log is None else stack.enter_context(logfile.to_file(log))
+        try:
+            server.run(
+                host,
+                chosen,
+                ready=functools.partial(_tell, host, data, url_aside=log == logfile.STDOUT),
+                keys=keys,
+                data=data,
+                profile=PROFILES[profile],
+                seed=seed,
+                faults=Faults(script.rules, seed=script.seed),
+                log=written,
+            )
+        except OSError as error:
+            raise child.taken(host, chosen, error) from error
 
 
-def _tell(data: Path | None, url: str) -> None:
-    """Say where it listens; the endpoint alone on standard output, for scripts."""
-    click.echo(url)
+def _tell(host: str, data: Path | None, url: str, *, url_aside: bool) -> None:
+    """Say where it listens; the endpoint alone on standard output, for scripts, unless the event log is there."""
+    click.echo(url, err=url_aside)
+    if not _loopback(host):
+        who = "every machine that reaches this one" if host in {"", "0.0.0.0", "::"} else f"whoever reaches {host}"  # noqa: S104 -- compared, not bound
+        click.echo(f"Warning: not on loopback: {who} can read, send and delete messages here.", err=True)
     run, send = _typed("run MODULE:APP", url), _typed("send QUEUE BODY", url)
     kept = "is lost then" if data is None else f"stays in {data}"
     click.echo(_USE.format(url=url, account=_ACCOUNT, run=run, send=send, kept=kept), err=True)
+
+
+def _loopback(host: str) -> bool:
+    """Whether only this machine reaches an address; a name other than localhost is taken for one that others reach."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _typed(words: str, url: str) -> str:

@@ -9,9 +9,29 @@ The map, from the inside out:
 - `pages`, `tags`, `permissions`, `movetasks`: more operations on queues; `moves`: what a move task does with time.
 - `parking`: long polls, parked until something can be received.
 - `protocol`, `http`, `server`: AWS JSON 1.0 over HTTP; an unmodified boto3 client talks to it.
-- `child`, `finding`, `provision`: that server as a child of a worker, found again by others, with the queues of an app.
-- `faults`, `translate`, `inprocess`: the same state behind `sqs.api`, with a virtual clock and calls that fail as told.
+- `replies`, `admin`: its answers as bytes, spoilt where a fault wants it; its private addresses.
+- `child`, `serving`, `finding`, `provision`: that server as a child of a worker or for a block, found again by others,
+  with the queues of an app.
+- `faults`, `faultscript`, `failing`, `logfile`: what is made to fail, for all doors; what happened, as JSON lines.
+- `translate`, `inprocess`: the same state behind `sqs.api`, with a virtual clock and calls that fail as told.
 - `witness`, `store`, `sigv4`: by option: who is told of changes, a data file that keeps them, signatures verified.
 
 It holds everything in memory unless a data file is named, and is never a production broker.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hadoken.local.serving import serve
+
+__all__ = ["serve"]
+
+
+def __getattr__(name: str) -> object:
+    """Load `serve` at first use: whoever imports one part needs not all others (PEP 562)."""
+    if name == "serve":
+        return importlib.import_module("hadoken.local.serving").serve
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

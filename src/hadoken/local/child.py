@@ -11,6 +11,7 @@ import select
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -29,6 +30,7 @@ class ChildServer:
     Args:
         port: where it listens, on loopback; 0 takes a free one.
         reuse: use one that listens there already and is ours; it is left running at the end.
+        options: further words of `python -m hadoken.local`.
 
     Attributes:
         url: its endpoint.
@@ -40,14 +42,14 @@ class ChildServer:
     Thread: any; blocks until the child listens. Starts no thread.
     """
 
-    def __init__(self, port: int = 0, *, reuse: bool = False) -> None:
+    def __init__(self, port: int = 0, *, reuse: bool = False, options: Sequence[str] = ()) -> None:
         self.url = f"http://{HOST}:{port}"
         self._child: subprocess.Popen[bytes] | None = None
         if port and reuse and answers(self.url):
             return
         if port:
             _refuse_taken(port)
-        self._start(port)
+        self._start(port, options)
 
     @property
     def pid(self) -> int | None:
@@ -81,9 +83,9 @@ class ChildServer:
     ) -> None:
         self.close()
 
-    def _start(self, port: int) -> None:
+    def _start(self, port: int, options: Sequence[str]) -> None:
         # -P: a file of the user's folder, such as queue.py, must not take the place of a module of the child.
-        command = [sys.executable, "-P", "-m", "hadoken.local", str(port)]
+        command = [sys.executable, "-P", "-m", "hadoken.local", str(port), *options]
         self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0)  # noqa: S603 -- our own module
         url = self._first_line(self._child)
         if not url:

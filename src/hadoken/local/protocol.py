@@ -261,7 +261,7 @@ def _told(call: _Call, reply: Reply, now: float) -> Call:
         queue=failing.queue_of(call.request),
         client=call.client,
         status=0 if reply.fault.silent else reply.status,
-        code=reply.code,
+        code="" if reply.fault.silent else reply.code,
         entries=failing.size_of(call.request),
         fault=reply.fault.title,
     )

@@ -1,0 +1,64 @@
+"""The event log as a file of JSON lines, written as things happen."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Final
+
+import msgspec
+
+from hadoken.errors import ConfigurationError
+from hadoken.local.eventlog import EventLog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hadoken.local.eventlog import Event
+
+STDOUT: Final = "-"
+_logger = logging.getLogger(__name__)
+_encode = msgspec.json.Encoder().encode
+
+
+class LogFile:
+    """Writes events, one line each. What cannot be written is told once, and then no more is tried.
+
+    Thread: that of the local SQS; a write blocks as long as the file does.
+    """
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file: IO[str] | None = file
+
+    def __call__(self, event: Event) -> None:
+        """Write one event."""
+        if self._file is None:
+            return
+        try:
+            self._file.write(_encode(event).decode() + "\n")
+            self._file.flush()
+        except OSError:
+            self._file = None
+            _logger.exception("the event log cannot be written; it ends here")
+
+
+@contextmanager
+def to_file(name: str) -> Iterator[EventLog]:
+    """An event log, calls and all, that is also written to a file.
+
+    Args:
+        name: of the file, which is written anew; STDOUT for standard output.
+
+    Raises:
+        ConfigurationError: the file cannot be opened.
+    """
+    if name == STDOUT:
+        yield EventLog(on_event=LogFile(sys.stdout), calls=True)
+        return
+    try:
+        file = open(name, "w", encoding="utf-8")  # noqa: PTH123, SIM115 -- a plain name; closed below
+    except OSError as error:
+        raise ConfigurationError(f"the event log {name} cannot be written: {error.strerror}") from error
+    with file:
+        yield EventLog(on_event=LogFile(file), calls=True)
