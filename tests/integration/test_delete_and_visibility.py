@@ -8,15 +8,15 @@ from collections import Counter
 import pytest
 
 import hadoken
-from hadoken.local.faults import Faults, Rule
-from hadoken.local.inprocess import LocalSQS
 from hadoken.sqs.api import DeleteBatch
 from hadoken.sqs.boto import BotoClient
-from hadoken.testing import leftovers
+from hadoken.testing import FakeSQS, StartWorker, leftovers
 from tests.support.journal import ENDED, STARTED, Journal
-from tests.support.signals import TestSignal
+from tests.support.testimony import deleted, receives
 from tests.support.waiting import GLOBAL, wait_until
 from tests.support.worker import Bench
+
+PATIENCE = 0.05  # seconds of real time for handlers that wait for the test
 
 
 def test_parity_01_acknowledged_on_return(bench: Bench, journal: Journal) -> None:
@@ -40,28 +40,28 @@ def test_parity_01_acknowledged_on_return(bench: Bench, journal: Journal) -> Non
     assert (worker.snapshot().in_flight, worker.exit_code) == (0, 0)
 
 
-def test_parity_02_extended_by_the_handler(bench: Bench, journal: Journal) -> None:
+def test_parity_02_extended_by_the_handler(fake_sqs: FakeSQS, worker: StartWorker) -> None:
     """A handler that asks for more time gets it in one call, and nobody else gets the message meanwhile."""
-    url = bench.queue({"VisibilityTimeout": 2})
-    by_hand, neighbour = bench.send_many(url, ["by hand", "neighbour"])
     app = hadoken.App("t")
+    queue = app.queue("q", str)
     release = threading.Event()
 
-    @app.queue(bench.name(url), str).handler
+    @queue.handler(visibility_timeout=20)
     def handle(body: str, ctx: hadoken.Context) -> None:
-        with journal.run(ctx):
-            if body == "by hand":
-                ctx.extend(30)
-            assert release.wait(GLOBAL)
+        if body == "by hand":
+            ctx.extend(300)
+        assert release.wait(GLOBAL)
 
-    with hadoken.Worker(app, connection=bench.connection, wait_time=1):
-        # Twice its whole visibility timeout has passed by now, as the neighbour's routine extensions show.
-        bench.wait_told(url, "visibility changed", 4, neighbour)
-        release.set()
-        journal.wait(2, ENDED)
-    assert [event["timeout"] for event in bench.told(url, "visibility changed", by_hand)] == [30]
-    assert bench.receives(url) == Counter([by_hand, neighbour])
-    assert sorted(bench.deleted(url)) == sorted([by_hand, neighbour])
+    work = worker(app, patience=PATIENCE)
+    by_hand, neighbour = queue.send_many(["by hand", "neighbour"])
+    work.advance("40s")
+    release.set()
+    assert len(work.drain()) == 2
+    changes = fake_sqs.events("q", "visibility changed")
+    assert [event.timeout for event in changes if event.id == by_hand] == [300]
+    assert len([event for event in changes if event.id == neighbour]) >= 3, "its routine extensions go on"
+    assert receives(fake_sqs, "q") == Counter([by_hand, neighbour])
+    assert sorted(deleted(fake_sqs, "q")) == sorted([by_hand, neighbour])
 
 
 def test_parity_03_long_handlers_cost_batches_not_threads(bench: Bench, journal: Journal) -> None:
@@ -99,58 +99,52 @@ def test_parity_03_long_handlers_cost_batches_not_threads(bench: Bench, journal:
     assert not journal.duplicates()
 
 
-def test_parity_04_handler_longer_than_any_visibility_timeout(bench: Bench, journal: Journal) -> None:
-    """With visibility timeouts of 1, 2, 4 and 5 s, a handler that outlives two of them runs, and once."""
-    urls = {timeout: bench.queue({"VisibilityTimeout": timeout}) for timeout in (1, 2, 4, 5)}
-    ids = {timeout: bench.send_many(url, [f"vt {timeout}"])[0] for timeout, url in urls.items()}
+def test_parity_04_handler_longer_than_any_visibility_timeout(fake_sqs: FakeSQS, worker: StartWorker) -> None:
+    """With visibility timeouts from 1 s to 15 min, a handler that outlives thirty of the shortest runs, and once."""
     app = hadoken.App("t")
     release = threading.Event()
+    queues = {timeout: app.queue(f"q{timeout}", str) for timeout in (1, 2, 4, 5, 30, 900)}
 
     def handle(body: str, ctx: hadoken.Context) -> None:
-        with journal.run(ctx):
-            assert release.wait(GLOBAL)
+        assert release.wait(GLOBAL)
 
-    for url in urls.values():
-        app.queue(bench.name(url), str).handler(handle)
-    with hadoken.Worker(app, connection=bench.connection, wait_time=1):
-        journal.wait(4, STARTED)
-        for timeout, url in urls.items():  # the second extension comes when one whole timeout is over
-            bench.wait_told(url, "visibility changed", 2 if timeout > 3 else 4, ids[timeout])
-        release.set()
-        journal.wait(4, ENDED)
-    for timeout, url in urls.items():
-        assert bench.receives(url) == {ids[timeout]: 1}
-        assert bench.deleted(url) == [ids[timeout]]
-        assert {event["timeout"] for event in bench.told(url, "visibility changed")} == {timeout}
-        assert not bench.told(url, "expired")
+    for timeout, queue in queues.items():
+        queue.handler(visibility_timeout=timeout, time_limit=None)(handle)
+    work = worker(app, patience=PATIENCE)
+    ids = {timeout: queue.send("long") for timeout, queue in queues.items()}
+    assert work.advance("31m") == []
+    release.set()
+    work.drain()
+    for timeout, queue in queues.items():
+        assert receives(fake_sqs, queue.name) == {ids[timeout]: 1}
+        assert deleted(fake_sqs, queue.name) == [ids[timeout]]
+        assert {event.timeout for event in fake_sqs.events(queue.name, "visibility changed")} == {timeout}
+        assert not fake_sqs.events(queue.name, "expired")
 
 
-def test_parity_07_an_outcome_is_one_call(bench: Bench, journal: Journal) -> None:
+def test_parity_07_an_outcome_is_one_call(fake_sqs: FakeSQS, worker: StartWorker) -> None:
     """A discard is one delete and a retry one visibility change, each with the handle of the latest receive."""
-    url = bench.queue()
-    discarded, retried = bench.send_many(url, ["discard", "retry"])
     app = hadoken.App("t")
+    queue = app.queue("q", str)
 
-    @app.queue(bench.name(url), str).handler
+    @queue.handler
     def handle(body: str, ctx: hadoken.Context) -> hadoken.Outcome | None:
-        with journal.run(ctx):
-            if body == "discard":
-                return hadoken.Discard("asked to")
-            return hadoken.Retry(after=1) if ctx.attempt == 1 else None
+        if body == "discard":
+            return hadoken.Discard("asked to")
+        return hadoken.Retry(after=30) if ctx.attempt == 1 else None
 
-    with hadoken.Worker(app, connection=bench.connection, wait_time=1):
-        journal.wait(3, ENDED)
-        bench.wait_empty(url)
-    told = {
-        id_: [e["what"] for e in bench.events(url) if e["id"] == id_ and e["what"] != "sent"]
-        for id_ in bench.receives(url)
+    work = worker(app)
+    discarded, retried = queue.send_many(["discard", "retry"])
+    work.advance("31s")
+    events = fake_sqs.events("q")
+    told = {id_: [str(e.what) for e in events if e.id == id_] for id_ in (discarded, retried)}
+    assert told == {
+        discarded: ["sent", "received", "deleted"],
+        retried: ["sent", "received", "visibility changed", "expired", "received", "deleted"],
     }
-    assert told[discarded] == ["received", "deleted"]
-    assert told[retried][:2] == ["received", "visibility changed"]
-    assert told[retried][-2:] == ["received", "deleted"]
-    assert [event["timeout"] for event in bench.told(url, "visibility changed")] == [1]
-    last = {event["id"]: event["handle"] for event in bench.told(url, "received")}
-    assert {event["id"]: event["handle"] for event in bench.told(url, "deleted")} == last
+    assert [event.timeout for event in fake_sqs.events("q", "visibility changed")] == [30]
+    last = {event.id: event.handle for event in fake_sqs.events("q", "received")}
+    assert {event.id: event.handle for event in fake_sqs.events("q", "deleted")} == last
 
 
 def test_parity_08_each_entry_of_a_batch_counts_for_itself(bench: Bench) -> None:
@@ -167,35 +161,18 @@ def test_parity_08_each_entry_of_a_batch_counts_for_itself(bench: Bench) -> None
 
 
 @pytest.mark.parametrize("refused", [(0,), (0, 1, 2, 3, 4)])
-def test_parity_08_a_failed_entry_is_tried_again(refused: tuple[int, ...]) -> None:
+def test_parity_08_a_failed_entry_is_tried_again(
+    refused: tuple[int, ...], fake_sqs: FakeSQS, worker: StartWorker
+) -> None:
     """Entries of a delete that fail once are deleted by a later call, and their handlers do not run again."""
-    sqs = LocalSQS(faults=Faults([Rule(operation="DeleteMessageBatch", entries=refused, times=1)]))
-    sqs.create_queue("orders")
     app = hadoken.App("t")
-    runs = TestSignal[str]("runs")
-    orders = app.queue("orders", str)
-    orders.handler(runs.emit)
-    app.connect(_Door(sqs))
-    orders.send_many([f"m{n}" for n in range(5)])
-
-    with hadoken.Worker(app, sqs=sqs, wait_time=1) as worker:
-        runs.wait(5)
-        assert wait_until(lambda: worker.snapshot().counts["orders"]["deleted"] == 5)
-        worker.drain()
-        worker.engine.call(lambda: sqs.advance(5))  # the open poll ends, in virtual time
-    deletes = [event for event in sqs.queues.log.since() if event.what == "deleted"]
-    assert sorted(runs.facts) == [f"m{n}" for n in range(5)]
-    assert len({event.id for event in deletes}) == len(deletes) == 5
-    assert sqs.faults.fired == 1
-    assert 2 <= worker.snapshot().requests["DeleteMessageBatch"] <= 1 + len(refused)
-
-
-class _Door:
-    """Leads the app's sender to a local SQS in this process."""
-
-    def __init__(self, sqs: LocalSQS) -> None:
-        self._sqs = sqs
-
-    def blocking(self) -> object:
-        """The sender's client."""
-        return self._sqs.blocking
+    queue = app.queue("q", str)
+    queue.handler(lambda body: None)
+    work = worker(app)
+    faults = work.faults(operation="DeleteMessageBatch", entries=refused, times=1)
+    ids = queue.send_many([f"m{n}" for n in range(5)])
+    assert len(work.drain()) == 5
+    assert work.snapshot().counts["q"]["deleted"] == 5
+    assert sorted(deleted(fake_sqs, "q")) == sorted(ids)
+    assert faults.fired == 1
+    assert 2 <= work.snapshot().requests["DeleteMessageBatch"] <= 1 + len(refused), "each again by itself at the worst"

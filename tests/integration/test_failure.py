@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 import pytest
 
 import hadoken
 from hadoken import limits
-from tests.support.journal import FAILED, STARTED, Journal
-from tests.support.signals import TestSignal
-from tests.support.waiting import wait_until
-from tests.support.worker import Bench, Letterbox
+from hadoken.testing import DrivenWorker, FakeSQS, StartWorker
+from tests.support.testimony import deleted, receives
 
 
 class Hopeless(Exception):
@@ -22,76 +21,73 @@ class StillHopeless(Hopeless):
     """A special case of it."""
 
 
-def test_parity_26_fails_twice_then_works(bench: Bench, journal: Journal) -> None:
+def test_parity_26_fails_twice_then_works(fake_sqs: FakeSQS, worker: StartWorker) -> None:
     """A handler that fails twice sees receive counts 1, 2, 3, and then the message is gone."""
-    url = bench.queue()
-    ids = bench.send_many(url, ["a", "b", "c"])
     app = hadoken.App("t")
+    queue = app.queue("q", str)
 
-    @app.handler(bench.name(url), retry=hadoken.fixed(0))
+    @queue.handler(retry=hadoken.fixed(0))
     def handle(body: str, ctx: hadoken.Context) -> None:
-        with journal.run(ctx):
-            if ctx.attempt < 3:
-                raise RuntimeError(body)
+        if ctx.attempt < 3:
+            raise RuntimeError(body)
 
-    with hadoken.Worker(app, connection=bench.connection, wait_time=1) as worker:
-        journal.wait(9, STARTED)
-        bench.wait_empty(url)
-        counts = worker.snapshot().counts[bench.name(url)]
+    work = worker(app, raise_errors=False)
+    ids = queue.send_many(["a", "b", "c"])
+    work.drain()
     for id_ in ids:
-        mine = [line for line in journal.lines(STARTED) if line.id == id_]
-        assert [(line.count, line.attempt) for line in mine] == [(1, 1), (2, 2), (3, 3)]
-        assert [event["count"] for event in bench.told(url, "received", id_)] == [1, 2, 3]
-    assert sorted(bench.deleted(url)) == sorted(ids)
+        mine = [run for run in work.runs if run.message.id == id_]
+        assert [(run.message.receive_count, run.attempt) for run in mine] == [(1, 1), (2, 2), (3, 3)]
+        assert [event.count for event in fake_sqs.events("q", "received") if event.id == id_] == [1, 2, 3]
+    assert sorted(deleted(fake_sqs, "q")) == sorted(ids)
+    counts = work.snapshot().counts["q"]
     assert (counts["failed"], counts["retried"], counts["acked"], counts["lost"]) == (6, 6, 3, 0)
 
 
-def test_parity_27_intervals_are_respected(bench: Bench, journal: Journal) -> None:
+def test_parity_27_intervals_are_respected(fake_sqs: FakeSQS, worker: StartWorker) -> None:
     """A list of intervals sets the wait after each attempt, and no attempt comes earlier than that."""
-    url = bench.queue()
-    bench.send_many(url, ["a"])
     app = hadoken.App("t")
+    queue = app.queue("q", str)
 
-    @app.handler(bench.name(url), retry=[1, 2])
+    @queue.handler(retry=[10, 200])
     def handle(body: str, ctx: hadoken.Context) -> None:
-        with journal.run(ctx):
-            if ctx.attempt < 4:
-                raise RuntimeError(body)
+        if ctx.attempt < 4:
+            raise RuntimeError(body)
 
-    with hadoken.Worker(app, connection=bench.connection, wait_time=1):
-        journal.wait(4, STARTED)
-        bench.wait_empty(url)
-    failed, started = journal.lines(FAILED), journal.lines(STARTED)
-    waits = [start.at - end.at for end, start in zip(failed, started[1:], strict=True)]
-    assert [wait >= wanted for wait, wanted in zip(waits, [1, 2, 2], strict=True)] == [True] * 3, waits
-    assert [event["timeout"] for event in bench.told(url, "visibility changed")] == [1, 2, 2]
+    work = worker(app, raise_errors=False)
+    queue.send("a")
+    work.advance("1h")
+    waits = [after.at - before.at for before, after in itertools.pairwise(work.runs)]
+    assert waits == pytest.approx([10, 200, 200], abs=0.2), "and a linger"
+    assert [wait >= wanted for wait, wanted in zip(waits, [10, 200, 200], strict=True)] == [True] * 3
+    assert [event.timeout for event in fake_sqs.events("q", "visibility changed")] == [10, 200, 200]
 
 
-def test_parity_27_waits_fit_what_sqs_allows(bench: Bench) -> None:
+def test_parity_27_waits_fit_what_sqs_allows(fake_sqs: FakeSQS, worker: StartWorker) -> None:
     """A wait beyond what is left of the 12 h since the receive is shortened to it; none is refused or negative."""
-    url = bench.queue()
-    waits = {"policy": 43_200.0, "longer": 60_000.0, "day": 86_400.0, "zero": 0.0}
-    ids = dict(zip(waits, bench.send_many(url, list(waits)), strict=True))
     app = hadoken.App("t")
+    queue = app.queue("q", str)
+    waits = {"policy": 43_200.0, "longer": 60_000.0, "day": 86_400.0, "zero": 0.0}
 
-    @app.handler(bench.name(url), retry=hadoken.fixed(43_200))
+    @queue.handler(retry=hadoken.fixed(43_200))
     def handle(body: str, ctx: hadoken.Context) -> None:
         if body == "policy":
             raise RuntimeError(body)
         if ctx.attempt == 1:
             raise hadoken.Retry(after=waits[body])
 
-    with hadoken.Worker(app, connection=bench.connection, wait_time=1):
-        bench.wait_told(url, "visibility changed", 4)
-        bench.wait_told(url, "deleted", 1, ids["zero"])
-    (zero,) = bench.told(url, "visibility changed", ids.pop("zero"))
-    assert zero["timeout"] == 0
-    for id_ in ids.values():
-        (changed,) = bench.told(url, "visibility changed", id_)
-        (received,) = bench.told(url, "received", id_)
-        assert limits.VISIBILITY_TOTAL - 60 < changed["timeout"] <= limits.VISIBILITY_TOTAL
-        assert changed["at"] + changed["timeout"] <= received["at"] + limits.VISIBILITY_TOTAL
-    assert bench.requests("ChangeMessageVisibilityBatch", "failed") == 0
+    work = worker(app, raise_errors=False)
+    ids = dict(zip(waits, queue.send_many(list(waits)), strict=True))
+    work.drain()
+    changed = {event.id: event for event in fake_sqs.events("q", "visibility changed")}
+    received = {event.id: event for event in fake_sqs.events("q", "received") if event.count == 1}
+    assert len(changed) == 4
+    assert changed[ids["zero"]].timeout == 0
+    for id_ in (ids[body] for body in ("policy", "longer", "day")):
+        assert limits.VISIBILITY_TOTAL - 60 < changed[id_].timeout <= limits.VISIBILITY_TOTAL
+        assert changed[id_].at + changed[id_].timeout <= received[id_].at + limits.VISIBILITY_TOTAL
+    assert fake_sqs.queues.counters.of("ChangeMessageVisibilityBatch").failed == 0
+    assert deleted(fake_sqs, "q") == [ids["zero"]]
+    assert sorted(run.body for run in work.advance("12h")) == ["day", "longer", "policy"], "and then it comes back"
 
 
 @pytest.mark.parametrize(
@@ -100,62 +96,59 @@ def test_parity_27_waits_fit_what_sqs_allows(bench: Bench) -> None:
     ids=["class", "classes", "predicate"],
 )
 def test_parity_28_non_retryable(
-    bench: Bench, journal: Journal, non_retryable: type[Hopeless] | tuple[type[Exception], ...]
+    fake_sqs: FakeSQS, worker: StartWorker, non_retryable: type[Hopeless] | tuple[type[Exception], ...]
 ) -> None:
     """A non-retryable failure takes one attempt to the dead-letter queue, the key kept; others are retried."""
-    box = bench.letterbox(5)
-    hopeless, special, retried = bench.send_many(box.url, ["hopeless", "special", "retried"])
     app = hadoken.App("t")
+    queue = app.queue("q", str)
     failures = {"hopeless": Hopeless, "special": StillHopeless, "retried": RuntimeError}
 
-    @app.handler(bench.name(box.url), non_retryable=non_retryable, retry=hadoken.fixed(0))
+    @queue.handler(non_retryable=non_retryable, retry=hadoken.fixed(0))
     def handle(body: str, ctx: hadoken.Context) -> None:
-        with journal.run(ctx):
-            if ctx.attempt == 1:
-                raise failures[body]("no way")
+        if ctx.attempt == 1:
+            raise failures[body]("no way")
 
-    with hadoken.Worker(app, connection=bench.connection, wait_time=1) as worker:
-        bench.wait_told(box.dead, "sent", 2)
-        bench.wait_empty(box.url)
-        counts = worker.snapshot().counts[bench.name(box.url)]
-    assert bench.receives(box.url) == {hopeless: 1, special: 1, retried: 2}
-    assert dead_letters(bench, box) == {
+    work = worker(app, raise_errors=False)
+    hopeless, special, retried = queue.send_many(["hopeless", "special", "retried"])
+    work.drain()
+    assert receives(fake_sqs, "q") == {hopeless: 1, special: 1, retried: 2}
+    assert reasons(work, queue) == {
         hopeless: ("hopeless", "Hopeless: no way"),
         special: ("special", "StillHopeless: no way"),
     }
+    counts = work.snapshot().counts["q"]
     assert (counts["dead_lettered"], counts["retried"], counts["acked"]) == (2, 1, 1)
-    assert not bench.told(box.url, "moved"), "SQS itself moved none"
+    assert not fake_sqs.events("q", "moved"), "SQS itself moved none"
     # A copy is there before its message goes: a crash between the two costs a duplicate, never a message.
-    copied = [event["at"] for event in bench.told(box.dead, "sent")]
-    gone = [event["at"] for event in bench.told(box.url, "deleted") if event["id"] != retried]
-    assert [before <= after for before, after in zip(copied, gone, strict=True)] == [True, True]
+    events = fake_sqs.queues.log.since()
+    copied = [at for at, event in enumerate(events) if (event.queue, event.what) == ("q-dlq", "sent")]
+    gone = [at for at, event in enumerate(events) if event.what == "deleted" and event.id in (hopeless, special)]
+    assert len(copied) == len(gone) == 2
+    assert max(copied) < min(gone)
 
 
-def test_parity_29_non_retryable_wins_over_intervals(bench: Bench, journal: Journal) -> None:
+def test_parity_29_non_retryable_wins_over_intervals(fake_sqs: FakeSQS, worker: StartWorker) -> None:
     """Where both would apply, a non-retryable failure is not retried."""
-    box = bench.letterbox(5)
-    (id_,) = bench.send_many(box.url, ["a"])
     app = hadoken.App("t")
+    queue = app.queue("q", str)
 
-    @app.handler(bench.name(box.url), retry=[0, 0, 0], non_retryable=Hopeless)
-    def handle(body: str, ctx: hadoken.Context) -> None:
-        with journal.run(ctx):
-            raise Hopeless(body)
+    @queue.handler(retry=[0, 0, 0], non_retryable=Hopeless)
+    def handle(body: str) -> None:
+        raise Hopeless(body)
 
-    with hadoken.Worker(app, connection=bench.connection, wait_time=1):
-        bench.wait_told(box.dead, "sent", 1)
-        bench.wait_empty(box.url)
-    assert len(journal.lines(STARTED)) == 1
-    assert bench.receives(box.url) == {id_: 1}
-    assert dead_letters(bench, box) == {id_: ("a", "Hopeless: a")}
+    work = worker(app, raise_errors=False)
+    id_ = queue.send("a")
+    assert len(work.drain()) == 1
+    assert receives(fake_sqs, "q") == {id_: 1}
+    assert reasons(work, queue) == {id_: ("a", "Hopeless: a")}
+    assert work.advance("1h") == []
 
 
-def test_parity_30_error_hook(bench: Bench, journal: Journal) -> None:
+def test_parity_30_error_hook(fake_sqs: FakeSQS, worker: StartWorker) -> None:
     """An error hook gets the exception, the queue and the message of each failure, and the message is still retried."""
-    url = bench.queue()
-    (id_,) = bench.send_many(url, ["a"])
     app = hadoken.App("t")
-    told = TestSignal[tuple[str, str, str, str, int]]("told")
+    queue = app.queue("q", str)
+    told: list[tuple[str, str, str, str, int]] = []
 
     @app.on_error
     def broken(error: BaseException, queue: str, message: hadoken.Message[object]) -> None:
@@ -163,54 +156,43 @@ def test_parity_30_error_hook(bench: Bench, journal: Journal) -> None:
 
     @app.on_error
     def note(error: BaseException, queue: str, message: hadoken.Message[object]) -> None:
-        told.emit((repr(error), queue, message.id, str(message.body), message.receive_count))
+        told.append((repr(error), queue, message.id, str(message.body), message.receive_count))
 
-    @app.handler(bench.name(url), retry=hadoken.fixed(0))
+    @queue.handler(retry=hadoken.fixed(0))
     def handle(body: str, ctx: hadoken.Context) -> None:
-        with journal.run(ctx):
-            if ctx.attempt < 3:
-                raise RuntimeError(f"attempt {ctx.attempt}")
+        if ctx.attempt < 3:
+            raise RuntimeError(f"attempt {ctx.attempt}")
 
-    with hadoken.Worker(app, connection=bench.connection, wait_time=1):
-        journal.wait(3, STARTED)
-        bench.wait_empty(url)
-    assert told.facts == [(f"RuntimeError('attempt {n}')", bench.name(url), id_, "a", n) for n in (1, 2)]
-    assert bench.receives(url) == {id_: 3}
-    assert bench.deleted(url) == [id_]
+    work = worker(app, raise_errors=False)
+    id_ = queue.send("a")
+    work.drain()
+    assert told == [(f"RuntimeError('attempt {n}')", "q", id_, "a", n) for n in (1, 2)]
+    assert receives(fake_sqs, "q") == {id_: 3}
+    assert deleted(fake_sqs, "q") == [id_]
 
 
-def test_parity_31_max_receive_count(bench: Bench, journal: Journal) -> None:
+def test_parity_31_max_receive_count(fake_sqs: FakeSQS, worker: StartWorker) -> None:
     """With a maxReceiveCount of 2 a message is started twice, told that the second is its last, then moved by SQS."""
-    box = bench.letterbox(2)
-    ids = bench.send_many(box.url, ["a", "b", "c"])
     app = hadoken.App("t")
-    last = TestSignal[tuple[int, bool]]("last")
+    queue = app.queue("q", str)
+    last: list[tuple[int, bool]] = []
 
-    @app.handler(bench.name(box.url), retry=hadoken.fixed(0))
+    @queue.handler(retry=hadoken.fixed(30))
     def handle(body: str, ctx: hadoken.Context) -> None:
-        last.emit((ctx.attempt, ctx.is_last_attempt))
-        with journal.run(ctx):
-            raise RuntimeError(body)
+        last.append((ctx.attempt, ctx.is_last_attempt))
+        raise RuntimeError(body)
 
-    with hadoken.Worker(app, connection=bench.connection, wait_time=1):
-        bench.wait_told(box.url, "moved", 3)
-        bench.wait_empty(box.url)
-    assert Counter(last.facts) == {(1, False): 3, (2, True): 3}
-    assert bench.receives(box.url) == dict.fromkeys(ids, 2)
-    assert {line.id for line in journal.lines(STARTED)} == {e["id"] for e in bench.told(box.url, "moved")} == set(ids)
-    assert not bench.deleted(box.url)
-    assert sorted(bench.bodies(box.dead)) == ["a", "b", "c"]
+    fake_sqs.provide(app, max_receives=2)
+    work = worker(app, raise_errors=False)
+    ids = queue.send_many(["a", "b", "c"])
+    work.advance("1h")
+    assert Counter(last) == {(1, False): 3, (2, True): 3}
+    assert receives(fake_sqs, "q") == dict.fromkeys(ids, 2)
+    assert {event.id for event in fake_sqs.events("q", "moved")} == set(ids)
+    assert not deleted(fake_sqs, "q")
+    assert sorted(letter.body for letter in work.dead_letters(queue)) == ["a", "b", "c"]
 
 
-def dead_letters(bench: Bench, box: Letterbox) -> dict[str, tuple[str, str]]:
+def reasons(work: DrivenWorker, queue: hadoken.Queue[str]) -> dict[str, tuple[str, str | bytes]]:
     """Key -> (body, reason) of what lies in the dead-letter queue."""
-    found: dict[str, tuple[str, str]] = {}
-
-    def take() -> bool:
-        for message in bench.receive(box.dead):
-            attributes = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
-            found[attributes["hadoken-key"]] = (message["Body"], attributes["hadoken-reason"])
-        return bench.counts(box.dead)[0] == 0
-
-    assert wait_until(take)
-    return found
+    return {one.key: (one.body, one.attributes["hadoken-reason"]) for one in work.dead_letters(queue)}

@@ -71,7 +71,7 @@ class FakeSQS(LocalSQS):
 
         Args:
             app: its declared queues are made, those without a handler too.
-            served: names of the queues that a worker serves; a queue whose handler it leaves out is not made. None: all.
+            served: names of the queues that a worker serves: one whose handler it leaves out is not made; None: all.
             max_receives: after how many receives a message goes to the dead-letter queue.
 
         Returns:
