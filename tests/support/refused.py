@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-
 # What is compared beside the legacy name. Ours must be right in everything. Of another server the other name, the words
 # and the status would drown what a line is about; lines 2 to 4 and 28 look at them on purpose.
 in_full: ContextVar[bool] = ContextVar("in_full", default=True)
