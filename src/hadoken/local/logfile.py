@@ -13,7 +13,7 @@ from hadoken.errors import ConfigurationError
 from hadoken.local.eventlog import EventLog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from hadoken.local.eventlog import Event
 
@@ -44,7 +44,7 @@ class LogFile:
 
 
 @contextmanager
-def to_file(name: str) -> Iterator[EventLog]:
+def to_file(name: str) -> Generator[EventLog]:
     """An event log, calls and all, that is also written to a file.
 
     Args:

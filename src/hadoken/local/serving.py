@@ -15,7 +15,7 @@ from hadoken.local.child import ChildServer
 from hadoken.local.finding import ANSWER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
 
     from hadoken.local.faults import Rule
 
@@ -30,7 +30,7 @@ def serve(
     log: str | Path | None = None,
     data: str | Path | None = None,
     require_signature: bool = False,
-) -> Iterator[str]:
+) -> Generator[str]:
     """Run a local SQS in a child process on loopback, and give its URL: `with hadoken.local.serve() as url:`.
 
     Args:
