@@ -426,7 +426,7 @@ def test_30_the_in_flight_limit_can_be_set_for_all_queues_and_for_one(virtual: V
         assert len(virtual.receive(one)) == 1
 
 
-@pytest.mark.differs("roto-aws", aws="MessageGroupId on standard queues enables fair queues.")
+@pytest.mark.differs("roto-aws", aws="In standard queues, using MessageGroupId enables fair queues.")
 def test_53_a_busy_tenant_of_a_standard_queue_blocks_no_other(sqs: Sqs) -> None:
     """A message_group_id of a standard queue with all its messages in flight holds back neither itself nor others."""
     url = sqs.queue()

@@ -88,7 +88,7 @@ def test_62_a_second_purge_within_a_minute_is_refused(sqs: Sqs) -> None:
 @pytest.mark.differs(
     "ministack",
     "roto-aws",
-    aws="The model declares QueueDoesNotExist for every operation that names a queue.",
+    aws="The Smithy model of SQS declares QueueDoesNotExist for every operation that names a queue.",
 )
 def test_64_a_deleted_queue_is_gone_for_every_operation(sqs: Sqs) -> None:
     """A deleted queue is gone for every operation, by whatever name it is called."""

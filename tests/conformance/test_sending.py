@@ -337,7 +337,7 @@ def test_52_ten_attributes_of_all_types_are_carried(sqs: Sqs) -> None:
     assert message["MessageAttributes"] == attributes
 
 
-@pytest.mark.differs("roto-aws", aws="MessageGroupId on standard queues enables fair queues.")
+@pytest.mark.differs("roto-aws", aws="In standard queues, using MessageGroupId enables fair queues.")
 def test_53_standard_a_message_group_id_is_given_back_and_blocks_nothing(sqs: Sqs) -> None:
     """On standard queues a message group id is given back and blocks nothing."""
     url = sqs.queue()

@@ -244,7 +244,7 @@ def test_28_nor_is_the_handle_of_another_queue(sqs: Sqs, fifo: bool) -> None:
     "moto",
     "ministack",
     "roto-aws",
-    aws="The model declares ReceiptHandleIsInvalid with status 404.",
+    aws="The Smithy model of SQS declares ReceiptHandleIsInvalid with status 404.",
 )
 def test_28_it_is_not_found(sqs: Sqs) -> None:
     """Garbage is not found: 404, not 400."""

@@ -61,7 +61,9 @@ def test_01_no_output_is_an_empty_body(sqs: Sqs) -> None:
 
 @pytest.mark.differs(
     "roto-aws",
-    aws=("The model declares QueueDoesNotExist with the code AWS.SimpleQueueService.NonExistentQueue and status 400."),
+    aws=(
+        "The Smithy model of SQS declares QueueDoesNotExist with the code AWS.SimpleQueueService.NonExistentQueue and status 400."
+    ),
 )
 def test_02_unknown_queue_is_named_under_both_names(sqs: Sqs) -> None:
     """Unknown queue is named under both names."""
@@ -143,7 +145,9 @@ def test_05_only_the_path_of_a_queue_url_counts(sqs: Sqs) -> None:
         assert sqs.receive(url) == []
 
 
-@pytest.mark.differs("moto", aws="HTTP/1.1 connections persist; those of SQS endpoints do.")
+@pytest.mark.differs(
+    "moto", aws="HTTP/1.1 defaults to persistent connections (RFC 9112, section 9.3), and AWS's SDKs keep them."
+)
 @pytest.mark.needs_wire
 def test_06_a_connection_is_kept_over_five_requests(sqs: Sqs) -> None:
     """A connection is kept over five requests."""

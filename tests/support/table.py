@@ -89,6 +89,15 @@ def titles() -> dict[int, str]:
     return {int(number): text for number, text in tomllib.loads(LINES.read_text(encoding="utf-8")).items()}
 
 
+def version(door: str) -> str:
+    """The pinned version of an oracle; "" for ours."""
+    path = ROOT / "requirements" / "oracles" / f"{door}.txt"
+    pinned = (
+        re.search(rf"^{door}(?:\[\w+\])?==(\S+)", path.read_text(encoding="utf-8"), re.M) if path.exists() else None
+    )
+    return pinned[1] if pinned else ""
+
+
 def cell(found: Sequence[Found], line: int, door: str) -> str:
     """What a door does about a line."""
     here = [one for one in found if (one.line, one.door) == (line, door)]
@@ -102,7 +111,8 @@ def cell(found: Sequence[Found], line: int, door: str) -> str:
 
 def markdown(found: Sequence[Found]) -> str:
     """The table and, by line, what AWS says where a server differs; the same text for the same marks."""
-    rows = [["", "line", *(TITLES[door] for door in DOORS)], ["---"] * (2 + len(DOORS))]
+    heads = [f"{TITLES[door]} {version(door)}".strip() for door in DOORS]
+    rows = [["", "line", *heads], ["---"] * (2 + len(DOORS))]
     for line, title in sorted(titles().items()):
         rows.append([str(line), title, *(cell(found, line, door) for door in DOORS)])
     text = "".join("| " + " | ".join(row) + " |\n" for row in rows)
