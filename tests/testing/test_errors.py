@@ -10,7 +10,7 @@ import hadoken
 from hadoken.testing import FakeSQS, StartWorker, worker
 from tests.support.waiting import GLOBAL
 
-SOON = 0.1  # real seconds for what is meant to fail for being late
+SOON = 0.3  # real seconds for what is meant to fail for being late
 
 
 class GatewayDown(Exception):
@@ -103,10 +103,10 @@ def test_a_block_that_fails_itself_tells_of_handlers(app: hadoken.App) -> None:
         assert release.wait(GLOBAL)
 
     def block() -> None:
-        with worker(app, timeout=SOON) as work:
+        with worker(app) as work:
             orders.send_many(["bad", "hangs"])
             try:
-                work.drain()
+                work.drain(timeout=SOON)
             finally:
                 release.set()
 
@@ -178,12 +178,10 @@ def test_a_handler_that_hangs_is_named(app: hadoken.App) -> None:
     def hang(body: str) -> None:
         assert release.wait(GLOBAL)
 
-    with worker(app, timeout=SOON) as work:
+    with worker(app) as work:
         id_ = orders.send("a")
-        with pytest.raises(
-            hadoken.DrainTimeout, match=r"(?s)drain\(\) did not come to an end in 0.1 s: .*hang"
-        ) as late:
-            work.drain()
+        with pytest.raises(hadoken.DrainTimeout, match=r"(?s)drain\(\) did not come to an end in 0.3 s:.*hang") as late:
+            work.drain(timeout=SOON)
         (one,) = late.value.in_flight
         assert (one.message_id, one.queue, one.thread) == (id_, "orders", "hadoken-default-1")
         assert "release.wait(GLOBAL)" in one.stack
@@ -224,10 +222,10 @@ def test_an_endless_retry_is_found(app: hadoken.App, fake_sqs: FakeSQS) -> None:
     def again(body: str) -> hadoken.Outcome:
         return hadoken.Discard("enough") if enough.is_set() else hadoken.Release()
 
-    with worker(app, sqs=fake_sqs, timeout=SOON) as work:
+    with worker(app, sqs=fake_sqs) as work:
         orders.send("a")
-        says = r"drain\(\) did not come to an end in 0.1 s: \d+ runs so far; the last one of .*again, .*released"
+        says = r"drain\(\) did not come to an end in 0.3 s: \d+ runs so far; the last one of .*again, .*released"
         with pytest.raises(hadoken.LifecycleError, match=says):
-            work.drain()
+            work.drain(timeout=SOON)
         enough.set()
         assert isinstance(work.drain()[-1].outcome, hadoken.Discard)

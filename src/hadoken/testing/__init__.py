@@ -4,7 +4,8 @@
 wherever hadoken is installed, it brings the fixtures `fake_sqs`, `worker` and `nothing_left`. docs/testing.md shows all
 of it at work.
 
-- `driven`: the worker a test drives; `virtual_time`: how its time moves; `runs`: what handlers did.
+- `driven`: the worker a test drives; `virtual_time`: how its time moves; `runs`: what handlers did;
+  `hanging`: what they do instead of returning.
 - `fake_sqs`: the local SQS of a test; `looking`: what was sent to it and what lies in it.
 - `performing`: one handler, without a queue.
 - `leftovers`, `leak_check`, `waiting`: what a test leaves behind.

@@ -7,23 +7,22 @@ import contextlib
 import logging
 import math
 import threading
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable
 from datetime import timedelta
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from hadoken.errors import ConfigurationError, DrainTimeout, InFlight, LifecycleError
+from hadoken.errors import ConfigurationError, DrainTimeout, LifecycleError
 from hadoken.handler import Handler
 from hadoken.local.faults import Faults, Rule
 from hadoken.options import WorkerOptions, refuse_unknown
 from hadoken.retry import seconds_of as plain_seconds_of
-from hadoken.testing import looking
+from hadoken.testing import hanging, looking
 from hadoken.testing.fake_sqs import FakeSQS
 from hadoken.testing.runs import Observed, Run, Runs
 from hadoken.testing.spans import seconds_of
 from hadoken.testing.virtual_time import Drive, Pace, VirtualLoop
-from hadoken.threads.census import stack
 from hadoken.threads.spawn import Threads
 from hadoken.worker.engine import Engine
 from hadoken.worker.plan import plan
@@ -141,11 +140,14 @@ class DrivenWorker:
 
     # ---- driving -----------------------------------------------------------------------------------------------------
 
-    def drain(self) -> list[Run]:
+    def drain(self, *, timeout: float | None = None) -> list[Run]:
         """Let the worker run until nothing is left that it can do now.
 
         Time moves only for the worker's own calls (gathering outcomes for a batch, trying a failed request again),
         never for a message: what waits for a delay, a visibility timeout or a retry's back-off waits for `advance`.
+
+        Args:
+            timeout: real seconds that it may take; None: the worker's own.
 
         Returns:
             What handlers did since the last call, in the order in which they ended; may be empty.
@@ -156,7 +158,7 @@ class DrivenWorker:
             Exception: what a handler raised; an ExceptionGroup if several did.
         """
         last = self.sqs.clock.lease() + MOST_AHEAD
-        self._drive(lambda: self._calls_due(last), "drain()")
+        self._drive(lambda: self._calls_due(last), "drain()", timeout=timeout)
         return self._done()
 
     def advance(self, span: str | float | timedelta) -> list[Run]:
@@ -307,49 +309,26 @@ class DrivenWorker:
         at = min(times, default=math.inf)
         return at if at <= last else None
 
-    def _drive(self, until: Callable[[], float | None], what: str, *, patience: float = math.inf) -> None:
+    def _drive(
+        self,
+        until: Callable[[], float | None],
+        what: str,
+        *,
+        patience: float = math.inf,
+        timeout: float | None = None,
+    ) -> None:
         if self.engine.stopped.is_set() and self.engine.failure is None:
             raise LifecycleError(f"{what}: this worker has ended", hint="call it inside the block")
         if any(birth.thread is threading.current_thread() for birth in self._threads.alive()):
             raise LifecycleError(f"{what} in a handler: it would wait for itself", hint="call it in the test")
-        if not self._pace.drive(Drive(until, patience), self._timeout):
-            raise self._late(what)
+        within = self._timeout if timeout is None else timeout
+        if not self._pace.drive(Drive(until, patience), within):
+            raise hanging.late(what, within, hanging.in_hand(self.engine), self._runs.all())
         failure = self.engine.failure
         if failure is not None and not isinstance(failure, ConfigurationError):
             raise LifecycleError(
                 f"{what}: the engine failed: {failure!r}", hint="this is a bug of hadoken"
             ) from failure
-
-    def _late(self, what: str) -> LifecycleError:
-        """What keeps the worker from coming to rest."""
-        in_hand = self._in_hand()
-        said = f"{what} did not come to an end in {self._timeout:g} s"
-        if in_hand:
-            named = "\n".join(
-                f"{one.handler} has run message {one.message_id} of {one.queue} in {one.thread}, now at\n{one.stack}"
-                for one in in_hand
-            )
-            return DrainTimeout(f"{said}: {named}", in_flight=in_hand)
-        runs = self._runs.all()
-        last = f"; the last one of {runs[-1].handler}, message {runs[-1].message.id}" if runs else ""
-        return LifecycleError(
-            f"{said}: {len(runs)} runs so far{last}", hint="is a message released or retried at once for ever?"
-        )
-
-    def _in_hand(self) -> list[InFlight]:
-        now = self.sqs.clock.lease()
-        return [
-            InFlight(
-                message_id=one.message_id,
-                queue=one.queue,
-                handler=one.handler,
-                thread=f"hadoken-{name}-{one.slot}",
-                age=now - one.since,
-                stack=stack(next(slot.thread_id for slot in executor.slots if slot.number == one.slot)),
-            )
-            for name, executor in self.engine.executors.items()
-            for one in executor.in_hand()
-        ]
 
     def _done(self) -> list[Run]:
         runs = self._runs.fresh()
@@ -392,17 +371,13 @@ class DrivenWorker:
         in_flight = () if engine.report is None else engine.report.in_flight
         if left or in_flight:
             raise DrainTimeout(
-                f"the worker ended without {_named(in_flight) or ', '.join(left)}",
+                f"the worker ended without {hanging.named(in_flight) or ', '.join(left)}",
                 in_flight=in_flight,
                 hint="let handlers return before the block ends",
             )
 
     def _let_go_of_sqs(self) -> None:
         self.sqs.mover = None
-
-
-def _named(in_flight: Sequence[InFlight]) -> str:
-    return "\n".join(f"{one.handler}, message {one.message_id}, still at\n{one.stack}" for one in in_flight)
 
 
 def _do_not_wait(_seconds: float) -> None:
