@@ -62,7 +62,8 @@ def test_01_no_output_is_an_empty_body(sqs: Sqs) -> None:
 @pytest.mark.differs(
     "roto-aws",
     aws=(
-        "The Smithy model of SQS declares QueueDoesNotExist with the code AWS.SimpleQueueService.NonExistentQueue and status 400."
+        "The Smithy model of SQS declares QueueDoesNotExist with the code AWS.SimpleQueueService.NonExistentQueue "
+        "and status 400."
     ),
 )
 def test_02_unknown_queue_is_named_under_both_names(sqs: Sqs) -> None:

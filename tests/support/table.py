@@ -92,9 +92,9 @@ def titles() -> dict[int, str]:
 def version(door: str) -> str:
     """The pinned version of an oracle; "" for ours."""
     path = ROOT / "requirements" / "oracles" / f"{door}.txt"
-    pinned = (
-        re.search(rf"^{door}(?:\[\w+\])?==(\S+)", path.read_text(encoding="utf-8"), re.M) if path.exists() else None
-    )
+    if not path.exists():
+        return ""
+    pinned = re.search(rf"^{door}(?:\[\w+\])?==(\S+)", path.read_text(encoding="utf-8"), re.MULTILINE)
     return pinned[1] if pinned else ""
 
 
