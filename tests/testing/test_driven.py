@@ -494,3 +494,20 @@ def test_jitter_is_its_bound(app: hadoken.App, worker: StartWorker) -> None:
     (second,) = work.advance("0.2s")
     assert isinstance(second.outcome, hadoken.Retry)
     assert second.outcome.after == 10
+
+
+def test_a_handler_that_was_let_go_gets_its_patience_anew(app: hadoken.App, worker: StartWorker) -> None:
+    """One that waited in a call and was let go since is waited for in the next, before time moves."""
+    orders = app.queue("orders", str)
+    release = threading.Event()
+
+    @orders.handler(time_limit=60)
+    def handle(body: str, ctx: hadoken.Context) -> None:
+        assert release.wait(GLOBAL)
+
+    work = worker(app, patience=0.3)
+    orders.send("a")
+    assert work.advance("30s") == []
+    release.set()
+    assert [run.body for run in work.advance("1h")] == ["a"]
+    assert work.snapshot().counts["orders"]["overrun"] == 0

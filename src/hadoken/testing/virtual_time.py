@@ -32,15 +32,18 @@ class Drive:
 
     Attributes:
         until: asked whenever the engine is at rest: the lease clock up to which time may move; None: that was all.
-        patience: real seconds after which a handler that has not returned counts as one that waits for the test.
+        patience: real seconds of this drive after which a handler that has not returned counts as one that waits for
+            the test. One that waited in the last drive may have been let go since, so it is counted anew.
+        since: (pool, ticket) -> real time at which this drive first saw a handler run.
         done: set when all of it has been done, or the engine has ended.
     """
 
-    __slots__ = ("done", "patience", "until")
+    __slots__ = ("done", "patience", "since", "until")
 
     def __init__(self, until: Callable[[], float | None], patience: float) -> None:
         self.until = until
         self.patience = patience
+        self.since: dict[tuple[str, int], float] = {}
         self.done = Wake()
 
 
@@ -55,7 +58,6 @@ class Pace:
         self._clock = sqs.clock
         self._drive: Drive | None = None
         self._open = threading.Event()
-        self._since: dict[tuple[str, int], float] = {}
         self._timer = math.inf
         self.engine: Engine | None = None
 
@@ -107,7 +109,7 @@ class Pace:
         drive = self._drive
         if drive is None:
             return None
-        pause = self._pause(drive.patience)
+        pause = self._pause(drive)
         if pause > 0:
             return None if pause == math.inf else pause
         now = self._clock.lease()
@@ -134,20 +136,20 @@ class Pace:
         self._drive = None
         drive.done.set()
 
-    def _pause(self, patience: float) -> float:
+    def _pause(self, drive: Drive) -> float:
         """Real seconds to wait for handlers; 0 when the engine is at rest."""
         engine = self.engine
         if engine is None:
             return 0.0
         now = SYSTEM.lease()
         running = {(pool.name, one.ticket) for pool in engine.pools for one in pool.executor.in_hand()}
-        self._since = {key: self._since.get(key, now) for key in running}
+        drive.since = {key: drive.since.get(key, now) for key in running}
         left = 0.0
         for pool in engine.pools:
-            mine = [since for (name, _), since in self._since.items() if name == pool.name]
+            mine = [since for (name, _), since in drive.since.items() if name == pool.name]
             if pool.table.active > len(mine) < pool.concurrency:
-                left = max(left, patience)  # a thread is about to take it, or has just brought it back
-            left = max([left, *(since + patience - now for since in mine)])
+                left = max(left, drive.patience)  # a thread is about to take it, or has just brought it back
+            left = max([left, *(since + drive.patience - now for since in mine)])
         return left
 
 
