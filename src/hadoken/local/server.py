@@ -99,14 +99,11 @@ class Server:
         """All that are open."""
         return tuple(self._connections)
 
-    async def listen(self, host: str, port: int) -> None:
-        """Start to listen on the first address that `host` stands for; port 0 takes a free one.
-
-        Raises:
-            OSError: the address is taken or not ours.
-        """
+    @property
+    def site(self) -> Site:
+        """What its connections share."""
         verify = None if self._signatures is None else self._signatures.verify
-        site = Site(
+        return Site(
             call=self._call,
             withdraw=self._parking.withdraw,
             admin=self._admin.answer,
@@ -115,6 +112,14 @@ class Server:
             verify=verify,
             patience=self._patience,
         )
+
+    async def listen(self, host: str, port: int) -> None:
+        """Start to listen on the first address that `host` stands for; port 0 takes a free one.
+
+        Raises:
+            OSError: the address is taken or not ours.
+        """
+        site = self.site
         # Looked up here, once, because a loop that is given a name starts threads to look it up.
         address = str(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][4][0])
         loop = asyncio.get_running_loop()
