@@ -42,6 +42,7 @@ B = TypeVar("B")
 TIMEOUT: Final = 5.0  # real seconds; far beyond what a test's handlers need
 PATIENCE: Final = 0.2  # real seconds; see DrivenWorker
 LAST_JOIN: Final = 1.0  # real seconds for threads that were told to end and have nothing to wait for
+A_DAY: Final = 86_400.0  # virtual seconds: 4,320 long polls of each queue
 MOST_AHEAD: Final = 3_600.0  # virtual seconds that a drain may spend on failing calls
 
 
@@ -56,7 +57,7 @@ class DrivenWorker:
         sqs: where its messages come from, and where everything goes that the app sends meanwhile.
         concurrency, queues, drain_timeout: as for `hadoken.Worker`; the drain timeout is virtual.
         raise_errors: whether an exception of a handler is raised in the test, by the call during which it came up.
-        timeout: real seconds that a call may take before it fails.
+        timeout: real seconds that a call may take before it fails; `advance` as many more for each day.
         patience: real seconds after which a handler that has not returned counts as one that waits for the test:
             `advance` then moves time under it. `drain` waits for every handler.
 
@@ -173,13 +174,15 @@ class DrivenWorker:
 
         Returns, Raises: as `drain`; a handler that does not return is no error here.
         """
-        end = self.sqs.clock.lease() + seconds_of(span)
+        seconds = seconds_of(span)
+        end = self.sqs.clock.lease() + seconds
         last = end + MOST_AHEAD
 
         def until() -> float | None:
             return end if self.sqs.clock.lease() < end else self._calls_due(last)
 
-        self._drive(until, f"advance({span!r})", patience=self._patience)
+        within = self._timeout * (1 + seconds / A_DAY)
+        self._drive(until, f"advance({span!r})", patience=self._patience, timeout=within)
         return self._done()
 
     def redeliver(self) -> list[Run]:
