@@ -138,6 +138,23 @@ oracles: $(ORACLES:%=.cache/oracles/%/oracle.stamp)
 conformance: $(VENV)/dev.stamp oracles ## Ask moto, ministack and roto-aws what the local SQS is asked; write the table
 	@$(BIN)/python -m tests.support.conformance
 
+# Seconds for each target. Findings are written to .cache/fuzz/found; a finding makes the command fail.
+FUZZ_SECONDS ?= 60
+.cache/fuzz/fuzz.stamp: requirements/fuzz.txt | $(BIN)/python
+	@echo "installing atheris"
+	@rm -rf .cache/fuzz/env && $(BIN)/python -m venv .cache/fuzz/env
+	@.cache/fuzz/env/bin/python -m pip --disable-pip-version-check --quiet --quiet install --require-hashes \
+		--requirement requirements/fuzz.txt
+	@touch $@
+
+.PHONY: fuzz
+fuzz: .cache/fuzz/fuzz.stamp ## Fuzz the local SQS with atheris, a minute each; FUZZ_SECONDS=600 for longer
+	@mkdir -p .cache/fuzz/found
+	@for target in http_door json_protocol; do mkdir -p .cache/fuzz/corpus/$$target; \
+		PYTHONPATH=src:. .cache/fuzz/env/bin/python -m tests.fuzz.$$target .cache/fuzz/corpus/$$target -print_final_stats=1 \
+		-max_total_time=$(FUZZ_SECONDS) -timeout=10 -max_len=4096 -len_control=0 -verbosity=0 \
+		-artifact_prefix=.cache/fuzz/found/$$target- || exit 1; done
+
 .PHONY: requirements
 requirements: $(BIN)/python ## Resolve and pin the requirements anew (UPGRADE=1: to the newest)
 	@test -x .cache/uv/bin/uv || { $(BIN)/python -m venv .cache/uv && .cache/uv/bin/python -m pip --quiet install uv; }
@@ -145,6 +162,7 @@ requirements: $(BIN)/python ## Resolve and pin the requirements anew (UPGRADE=1:
 	@$(COMPILE) pyproject.toml requirements/build.in requirements/dev.in --constraint requirements/run.txt --output-file requirements/dev.txt
 	@for oracle in $(ORACLES); do \
 		$(COMPILE) requirements/oracles/$$oracle.in --output-file requirements/oracles/$$oracle.txt || exit 1; done
+	@$(COMPILE) pyproject.toml requirements/fuzz.in --constraint requirements/run.txt --output-file requirements/fuzz.txt
 	@$(COMPILE) requirements/clients/aws-cli.in --output-file requirements/clients/aws-cli.txt
 
 # No index and no link may enter the pinned files: they are installed through whatever index the machine is set up with.
