@@ -18,10 +18,10 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from hadoken.clock import VirtualClock
-from hadoken.local import messages, requests
-from hadoken.local.eventlog import EventLog
-from hadoken.local.poll import Poll
-from hadoken.local.queues import Queues
+from hadoken.local.state import messages, requests
+from hadoken.local.state.eventlog import EventLog
+from hadoken.local.state.poll import Poll
+from hadoken.local.state.queues import Queues
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hadoken.local.eventlog import What
+from hadoken.local.state.eventlog import What
 from tests.support.local_sqs import Sqs, Virtual
 from tests.support.refused import invalid
 

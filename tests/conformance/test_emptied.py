@@ -6,15 +6,15 @@ import os
 import pytest
 
 from hadoken.clock import VirtualClock
-from hadoken.local import messages, requests
-from hadoken.local.deduplication import INTERVAL
-from hadoken.local.eventlog import EventLog
-from hadoken.local.order import FifoOrder
-from hadoken.local.poll import Poll
-from hadoken.local.profile import AWS, HARSH, Profile
-from hadoken.local.queue import Queue
-from hadoken.local.queues import Queues
-from hadoken.local.stored import Stored
+from hadoken.local.state import messages, requests
+from hadoken.local.state.deduplication import INTERVAL
+from hadoken.local.state.eventlog import EventLog
+from hadoken.local.state.order import FifoOrder
+from hadoken.local.state.poll import Poll
+from hadoken.local.state.profile import AWS, HARSH, Profile
+from hadoken.local.state.queue import Queue
+from hadoken.local.state.queues import Queues
+from hadoken.local.state.stored import Stored
 
 CLIENT = "test"
 GROUPS = 7

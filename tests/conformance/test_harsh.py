@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from hadoken.local.eventlog import What
-from hadoken.local.profile import AWS, HARSH, Profile
+from hadoken.local.state.eventlog import What
+from hadoken.local.state.profile import AWS, HARSH, Profile
 from tests.support.local_sqs import Sqs, Timed, TimedServer, Virtual
 from tests.support.refused import PREFIX, invalid, refused
 

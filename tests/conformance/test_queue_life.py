@@ -6,9 +6,9 @@ from typing import Any
 import botocore.session
 import pytest
 
-from hadoken.local.permissions import ACTIONS
-from hadoken.local.profile import HARSH
-from hadoken.local.protocol import OPERATIONS
+from hadoken.local.state.operations import OPERATIONS
+from hadoken.local.state.permissions import ACTIONS
+from hadoken.local.state.profile import HARSH
 from tests.support.local_sqs import Sqs, Virtual
 from tests.support.refused import PREFIX, invalid, missing, refused
 

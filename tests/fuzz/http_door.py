@@ -14,9 +14,9 @@ import atheris
 
 with atheris.instrument_imports(include=["hadoken.local"]):
     from hadoken.clock import VirtualClock
-    from hadoken.local.http import Connection
-    from hadoken.local.queues import Queues
-    from hadoken.local.server import Server
+    from hadoken.local.http.connection import Connection
+    from hadoken.local.http.server import Server
+    from hadoken.local.state.queues import Queues
 
 from tests.fuzz.replies import Failed, check, split
 

@@ -12,10 +12,12 @@ import atheris
 
 with atheris.instrument_imports(include=["hadoken.local"]):
     from hadoken.clock import VirtualClock
-    from hadoken.local import protocol, requests
-    from hadoken.local.parking import Parking
-    from hadoken.local.protocol import Protocol, Reply
-    from hadoken.local.queues import Queues
+    from hadoken.local.http import protocol
+    from hadoken.local.http.protocol import Protocol, Reply
+    from hadoken.local.state import requests
+    from hadoken.local.state.operations import OPERATIONS
+    from hadoken.local.state.parking import Parking
+    from hadoken.local.state.queues import Queues
 
 import msgspec
 import msgspec.inspect
@@ -42,7 +44,7 @@ TEXTS = (
     "Binary",
 )
 KINDS: dict[str, type[msgspec.Struct]] = {
-    name: kind for name, kind in vars(requests).items() if name in protocol.OPERATIONS and isinstance(kind, type)
+    name: kind for name, kind in vars(requests).items() if name in OPERATIONS and isinstance(kind, type)
 }
 
 

@@ -47,15 +47,15 @@ ALLOWED: frozenset[tuple[str, str]] = frozenset(
         ("hadoken.testing.leftovers", "pending_tasks"),
         ("hadoken.testing.leftovers", "tasks"),
         # "Message move task" is SQS's own name for it.
-        *(("hadoken.local.answers", name) for name in ("StartedMoveTask", "CancelledMoveTask", "MoveTask")),
-        *(("hadoken.local.answers", name) for name in ("ListedMoveTasks", "task_handle")),
-        *(("hadoken.local.moves", name) for name in ("MoveTask", "TaskName", "task_id")),
+        *(("hadoken.local.state.answers", name) for name in ("StartedMoveTask", "CancelledMoveTask", "MoveTask")),
+        *(("hadoken.local.state.answers", name) for name in ("ListedMoveTasks", "task_handle")),
+        *(("hadoken.local.state.moves", name) for name in ("MoveTask", "TaskName", "task_id")),
         *(
-            ("hadoken.local.movetasks", f"{verb}_message_move_task{'s' * (verb == 'list')}")
+            ("hadoken.local.state.movetasks", f"{verb}_message_move_task{'s' * (verb == 'list')}")
             for verb in ("start", "cancel", "list")
         ),
-        *(("hadoken.local.requests", name) for name in ("StartMessageMoveTask", "CancelMessageMoveTask")),
-        *(("hadoken.local.requests", name) for name in ("ListMessageMoveTasks", "task_handle")),
+        *(("hadoken.local.state.requests", name) for name in ("StartMessageMoveTask", "CancelMessageMoveTask")),
+        *(("hadoken.local.state.requests", name) for name in ("ListMessageMoveTasks", "task_handle")),
     }
 )
 

@@ -53,7 +53,7 @@ def open_gate(tmp_path: Path) -> Callable[[], None]:
 def start_worker(start_process: Callable[..., Child], tmp_path: Path) -> StartWorker:
     """Start a worker process on some queues: `start_worker(url, queue_url, ..., run={...}, options={...})`.
 
-    It is returned once it hears signals, so a test may stop it whatever it has done by then; `boots=False` does not wait.
+    It is returned once it hears signals, so a test may stop it whatever it has done by then; unless `boots=False`.
     """
 
     def start(endpoint: str, *queue_urls: str, boots: bool = True, **settings: Any) -> Child:

@@ -9,9 +9,9 @@ from collections import Counter, defaultdict
 import pytest
 
 import hadoken
-from hadoken.local.eventlog import Event, What
 from hadoken.local.faults import Rule
-from hadoken.local.profile import HARSH
+from hadoken.local.state.eventlog import Event, What
+from hadoken.local.state.profile import HARSH
 from hadoken.testing import DrivenWorker, FakeSQS, worker
 
 MESSAGES = 60

@@ -48,7 +48,7 @@ def test_table_of_threads(
     worker.send_signal(number)
     worker.wait_for_line(r"10 threads \(10 Python, 0 native\), as budgeted")
     in_hand = worker.wait_for_line(rf"{line.thread} .*{held} of {bench.name(url)} for \d+\.\d s")
-    assert "worker_app.py" in in_hand.string or "waiting.py" in in_hand.string, in_hand.string
+    assert re.search(r"worker_app\.py|waiting\.py|Wake\.wait", in_hand.string), in_hand.string
     kernel = worker.threads()
     start = next(at for at, text in enumerate(worker.lines) if re.match(r"TID +NAME +COMM", text))
     rows = [text.split() for text in worker.lines[start + 1 : start + 1 + len(kernel)]]

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from hadoken.local.eventlog import What
+from hadoken.local.state.eventlog import What
 from hadoken.outcome import Kind
 from hadoken.pipeline.acknowledger import Batch, Operation
 from hadoken.pipeline.inflight import State

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 
 from hadoken import limits
-from hadoken.local.eventlog import What
+from hadoken.local.state.eventlog import What
 from hadoken.outcome import Kind, Verdict
 from hadoken.pipeline.acknowledger import Batch, Operation
 from hadoken.pipeline.inflight import Record, State

@@ -8,7 +8,7 @@ from typing import ClassVar
 import pytest
 from hypothesis import strategies as st
 
-from hadoken.local.eventlog import What
+from hadoken.local.state.eventlog import What
 from hadoken.outcome import Kind, Verdict
 from hadoken.pipeline.acknowledger import Batch
 from hadoken.worker.pool import RELEASED, Call

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hadoken.clock import VirtualClock
-from hadoken.local.parking import Parking
-from hadoken.local.protocol import OPERATIONS, PREFIX, Protocol, Reply
-from hadoken.local.queues import Queues
-from hadoken.local.requests import CreateQueue
-from hadoken.local.server import Server
+from hadoken.local.http.protocol import PREFIX, Protocol, Reply
+from hadoken.local.http.server import Server
+from hadoken.local.state.operations import OPERATIONS
+from hadoken.local.state.parking import Parking
+from hadoken.local.state.queues import Queues
+from hadoken.local.state.requests import CreateQueue
 from tests.support.waiting import GLOBAL
 
 SOUND = (

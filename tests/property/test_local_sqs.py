@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from hadoken.errors import SQSUnavailable
-from hadoken.local.deduplication import INTERVAL
-from hadoken.local.eventlog import Event, EventLog, What
 from hadoken.local.faults import Faults
 from hadoken.local.faults import Rule as FaultRule
 from hadoken.local.inprocess import LocalSQS
-from hadoken.local.order import FifoOrder
-from hadoken.local.queue import Queue
-from hadoken.local.stored import State, Stored
+from hadoken.local.state.deduplication import INTERVAL
+from hadoken.local.state.eventlog import Event, EventLog, What
+from hadoken.local.state.order import FifoOrder
+from hadoken.local.state.queue import Queue
+from hadoken.local.state.stored import State, Stored
 from hadoken.sqs import api
 
 TIMEOUT = 30

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
 from hadoken.clock import VirtualClock
-from hadoken.local import messages, requests, tags
-from hadoken.local.poll import Poll
-from hadoken.local.queue import Queue
-from hadoken.local.queues import Queues
-from hadoken.local.refusals import Refusal
+from hadoken.local.state import messages, requests, tags
+from hadoken.local.state.poll import Poll
+from hadoken.local.state.queue import Queue
+from hadoken.local.state.queues import Queues
+from hadoken.local.state.refusals import Refusal
+from hadoken.local.state.stored import Stored
 from hadoken.local.store import Store
-from hadoken.local.stored import Stored
 
 CLIENT = "test"
 RETENTION = 600

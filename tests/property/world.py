@@ -18,8 +18,8 @@ from typing import TypeVar
 
 from hadoken.clock import VirtualClock
 from hadoken.errors import SQSError, SQSUnavailable
-from hadoken.local.eventlog import Event
 from hadoken.local.inprocess import LocalSQS
+from hadoken.local.state.eventlog import Event
 from hadoken.outcome import ACKED, Verdict
 from hadoken.pipeline.acknowledger import Batch, Operation
 from hadoken.pipeline.executor import Executor

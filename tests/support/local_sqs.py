@@ -21,9 +21,9 @@ from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 
 from hadoken.clock import SYSTEM, VirtualClock
-from hadoken.local.parking import Parking
-from hadoken.local.protocol import CONTENT_TYPE, Protocol, Reply
-from hadoken.local.queues import Queues
+from hadoken.local.http.protocol import CONTENT_TYPE, Protocol, Reply
+from hadoken.local.state.parking import Parking
+from hadoken.local.state.queues import Queues
 from tests.support.waiting import GLOBAL
 
 # The client of a test must not hide what the server says: no retries, and no checks of its own.

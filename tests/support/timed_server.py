@@ -14,9 +14,9 @@ from collections.abc import Callable
 from typing import Any
 
 from hadoken.clock import VirtualClock
-from hadoken.local.queue import MAX_IN_FLIGHT
-from hadoken.local.queues import Queues
-from hadoken.local.server import HOST, Server
+from hadoken.local.http.server import HOST, Server
+from hadoken.local.state.queue import MAX_IN_FLIGHT
+from hadoken.local.state.queues import Queues
 from tests.support.local_sqs import let_time_pass
 
 

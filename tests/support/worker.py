@@ -32,11 +32,11 @@ class Bench(Sqs):
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self.url = server.url
         self.connection = Connection(region=REGION, endpoint_url=server.url, anonymous=True)
         self._first = server.get(f"events?since={_ALL}")["total"]
         self._counted = server.get("counters")
         super().__init__(boto3_client(server.url), lambda: self._server.get(f"events?since={self._first}")["events"])
+        self.url = server.url
 
     def close(self) -> None:
         """Close the client's connections."""

@@ -76,9 +76,10 @@ def command(
 
     `hadoken run MODULE:APP --local` starts one by itself, or uses this one.
     """
-    from hadoken.local import child, faultscript, finding, logfile, server, sigv4  # noqa: PLC0415 -- see the rules in main
+    from hadoken.local import child, faultscript, finding, logfile  # noqa: PLC0415 -- the same
     from hadoken.local.faults import Faults  # noqa: PLC0415 -- the same
-    from hadoken.local.profile import PROFILES  # noqa: PLC0415 -- the same
+    from hadoken.local.http import server, sigv4  # noqa: PLC0415 -- see the rules in main
+    from hadoken.local.state.profile import PROFILES  # noqa: PLC0415 -- the same
 
     if access_key and not require_signature:
         raise click.UsageError("--access-key has an effect only with --require-signature.")
@@ -126,7 +127,7 @@ def _typed(words: str, url: str) -> str:
     """A command of ours that reaches it, as it can be typed in another terminal."""
     from hadoken.cli.typed import program  # noqa: PLC0415 -- see the rules in main
     from hadoken.local.finding import VARIABLE  # noqa: PLC0415 -- the same
-    from hadoken.local.server import HOST, PORT  # noqa: PLC0415 -- the same
+    from hadoken.local.http.server import HOST, PORT  # noqa: PLC0415 -- the same
 
     where = urlsplit(url)
     if where.hostname != HOST:  # there `--local` does not look

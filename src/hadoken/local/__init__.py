@@ -1,20 +1,12 @@
 """A strict SQS for development and tests, in this process or as a small server.
 
-The map, from the inside out:
+Three rooms, from the inside out:
 
-- `deadlines`, `handles`, `digests`, `eventlog`: the tools.
-- `stored`, `order`, `queue`: one queue: its messages, their order, their life from sent to gone.
-- `requests`, `answers`, `refusals`, `checks`, `settings`, `redrive`: what SQS is asked, what it says, what it refuses.
-- `queues`, `messages`, `poll`, `counters`: the operations on queues and on messages; no HTTP, no real clock, no loop.
-- `pages`, `tags`, `permissions`, `movetasks`: more operations on queues; `moves`: what a move task does with time.
-- `parking`: long polls, parked until something can be received.
-- `protocol`, `http`, `server`: AWS JSON 1.0 over HTTP; an unmodified boto3 client talks to it.
-- `replies`, `admin`: its answers as bytes, spoilt where a fault wants it; its private addresses.
-- `child`, `serving`, `finding`, `provision`: that server as a child of a worker or for a block, found again by others,
-  with the queues of an app.
-- `faults`, `faultscript`, `failing`, `logfile`: what is made to fail, for all doors; what happened, as JSON lines.
-- `translate`, `inprocess`: the same state behind `sqs.api`, with a virtual clock and calls that fail as told.
-- `witness`, `store`, `sigv4`: by option: who is told of changes, a data file that keeps them, signatures verified.
+- `state`: what SQS is asked, what it keeps, what it says.
+- `faults`, `faultscript`, `failing`, `logfile`, `store`: what every door can do with it: fail on demand, write down
+  what happened, keep it in a data file.
+- the doors: `inprocess` with `translate` (behind `sqs.api`, with a virtual clock), `http` (any SDK), and `serving`,
+  `child`, `finding`, `provision` (that server for a block, as a child, found again, with the queues of an app).
 
 It holds everything in memory unless a data file is named, and is never a production broker.
 """

@@ -13,9 +13,10 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from hadoken.local import faultscript, logfile, server, sigv4
+from hadoken.local import faultscript, logfile
 from hadoken.local.faults import Faults
-from hadoken.local.profile import PROFILES
+from hadoken.local.http import server, sigv4
+from hadoken.local.state.profile import PROFILES
 
 
 def main(words: list[str]) -> None:

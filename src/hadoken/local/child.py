@@ -17,7 +17,7 @@ from typing import Final, Self
 
 from hadoken.errors import ConfigurationError
 from hadoken.local.finding import VARIABLE, answers, connection_to
-from hadoken.local.server import HOST
+from hadoken.local.http.server import HOST
 from hadoken.sqs.connection import Connection
 
 BOOT: Final = 20.0  # seconds for the child to listen; it takes half a second on an idle machine

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from hadoken.local import answers, requests
 from hadoken.local.faults import STATUSES
-from hadoken.local.refusals import Refusal
+from hadoken.local.state import answers, requests
+from hadoken.local.state.refusals import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from hadoken.local.faults import Fault
-    from hadoken.local.queues import Queues
+    from hadoken.local.state.queues import Queues
 
 TEXT: Final = "made to fail"
 CLIENT: Final = "fault script"

@@ -16,7 +16,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from hadoken.local.queues import Queues
+    from hadoken.local.state.queues import Queues
 
 ANY: Final = "*"
 # How an answer comes, or does not. In process there are no bytes: see `Fault.answer`.

@@ -14,7 +14,7 @@ import msgspec
 
 from hadoken.errors import ConfigurationError
 from hadoken.local.faults import ANY, SOUND, Faults, Rule
-from hadoken.local.protocol import OPERATIONS
+from hadoken.local.state.operations import OPERATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Collection

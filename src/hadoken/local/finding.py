@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from hadoken.errors import ConfigurationError
-from hadoken.local.server import HOST, PORT
+from hadoken.local.http.server import HOST, PORT
 from hadoken.sqs.connection import Connection
 
 VARIABLE: Final = "HADOKEN_LOCAL_PORT"

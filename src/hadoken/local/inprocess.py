@@ -14,23 +14,24 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from hadoken.clock import VirtualClock
 from hadoken.errors import SQSError, SQSUnavailable
-from hadoken.local import failing, messages, requests, translate
-from hadoken.local.deadlines import Deadlines
-from hadoken.local.eventlog import Call, What
+from hadoken.local import failing, translate
 from hadoken.local.faults import SOUND, Fault, Faults
-from hadoken.local.parking import Parking
-from hadoken.local.poll import Poll
-from hadoken.local.profile import AWS, Profile
-from hadoken.local.queue import MAX_IN_FLIGHT
-from hadoken.local.queues import Queues
-from hadoken.local.refusals import Refusal
+from hadoken.local.state import messages, requests
+from hadoken.local.state.deadlines import Deadlines
+from hadoken.local.state.eventlog import Call, What
+from hadoken.local.state.parking import Parking
+from hadoken.local.state.poll import Poll
+from hadoken.local.state.profile import AWS, Profile
+from hadoken.local.state.queue import MAX_IN_FLIGHT
+from hadoken.local.state.queues import Queues
+from hadoken.local.state.refusals import Refusal
 from hadoken.sqs import api
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from hadoken.local import answers
-    from hadoken.local.eventlog import EventLog
+    from hadoken.local.state import answers
+    from hadoken.local.state.eventlog import EventLog
 
 T = TypeVar("T")
 Batch = api.DeleteBatch | api.ChangeVisibilityBatch | api.SendBatch

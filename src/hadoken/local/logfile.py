@@ -10,12 +10,12 @@ from typing import IO, TYPE_CHECKING, Final
 import msgspec
 
 from hadoken.errors import ConfigurationError
-from hadoken.local.eventlog import EventLog
+from hadoken.local.state.eventlog import EventLog
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from hadoken.local.eventlog import Event
+    from hadoken.local.state.eventlog import Event
 
 STDOUT: Final = "-"
 _logger = logging.getLogger(__name__)

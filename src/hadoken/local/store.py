@@ -21,20 +21,20 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from hadoken.errors import ConfigurationError
-from hadoken.local.deduplication import INTERVAL, Accepted
-from hadoken.local.refusals import Refusal
-from hadoken.local.requests import AttributeValue
-from hadoken.local.settings import Settings, changed
-from hadoken.local.stored import State, Stored
+from hadoken.local.state.deduplication import INTERVAL, Accepted
+from hadoken.local.state.refusals import Refusal
+from hadoken.local.state.requests import AttributeValue
+from hadoken.local.state.settings import Settings, changed
+from hadoken.local.state.stored import State, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from hadoken.clock import Clock
-    from hadoken.local.deduplication import Key
-    from hadoken.local.queue import Queue
-    from hadoken.local.queues import Queues
+    from hadoken.local.state.deduplication import Key
+    from hadoken.local.state.queue import Queue
+    from hadoken.local.state.queues import Queues
 
 _APPLICATION: Final = 0x6861646F  # "hado": says in the file's head whose it is
 _FORMAT: Final = 1  # of the tables below

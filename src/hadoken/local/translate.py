@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hadoken.local import answers, requests
+from hadoken.local.state import answers, requests
 from hadoken.sqs import api
 
 if TYPE_CHECKING:

@@ -9,15 +9,15 @@ from hadoken.clock import VirtualClock
 from hadoken.local import provision
 from hadoken.local.faults import Faults
 from hadoken.local.inprocess import BlockingLocalSQS, LocalSQS
-from hadoken.local.profile import AWS, Profile
-from hadoken.local.refusals import Refusal
-from hadoken.local.requests import AttributeValue, GetQueueAttributes
-from hadoken.local.stored import Stored
+from hadoken.local.state.profile import AWS, Profile
+from hadoken.local.state.refusals import Refusal
+from hadoken.local.state.requests import AttributeValue, GetQueueAttributes
+from hadoken.local.state.stored import Stored
 from hadoken.sqs import api
 
 if TYPE_CHECKING:
     from hadoken.app import App
-    from hadoken.local.eventlog import Event
+    from hadoken.local.state.eventlog import Event
     from hadoken.sending import Door
 
 _CLIENT = "test"
@@ -110,7 +110,7 @@ class FakeSQS(LocalSQS):
 
         Args:
             queue: name.
-            *what: values of `hadoken.local.eventlog.What`.
+            *what: values of `hadoken.local.state.eventlog.What`.
         """
         with self._lock:
             return [one for one in self.queues.log.since() if one.queue == queue and (not what or one.what in what)]

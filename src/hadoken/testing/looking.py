@@ -14,7 +14,7 @@ from hadoken.sqs.api import Attribute
 
 if TYPE_CHECKING:
     from hadoken.app import App
-    from hadoken.local.stored import Stored
+    from hadoken.local.state.stored import Stored
     from hadoken.testing.fake_sqs import FakeSQS
 
 B = TypeVar("B")

@@ -12,12 +12,13 @@ from click.testing import CliRunner
 import hadoken.local
 from hadoken.cli import local as cli_local
 from hadoken.errors import ConfigurationError
-from hadoken.local import faultscript, logfile, server
-from hadoken.local.eventlog import Event, EventLog, What
+from hadoken.local import faultscript, logfile
 from hadoken.local.faults import Faults, Rule
 from hadoken.local.finding import answers
+from hadoken.local.http import server
 from hadoken.local.inprocess import LocalSQS
-from hadoken.local.profile import HARSH
+from hadoken.local.state.eventlog import Event, EventLog, What
+from hadoken.local.state.profile import HARSH
 from hadoken.sqs.api import DeleteBatch, Receive, SendBatch, SendEntry
 from tests.support.local_sqs import Sqs, boto3_client
 from tests.support.refused import refused

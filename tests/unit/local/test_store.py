@@ -12,9 +12,10 @@ import pytest
 
 from hadoken.clock import VirtualClock
 from hadoken.errors import ConfigurationError
-from hadoken.local import messages, requests, server
-from hadoken.local.protocol import Reply
-from hadoken.local.queues import Queues
+from hadoken.local.http import server
+from hadoken.local.http.protocol import Reply
+from hadoken.local.state import messages, requests
+from hadoken.local.state.queues import Queues
 from hadoken.local.store import Store
 
 URL = "http://127.0.0.1:9324/000000000000/queue"

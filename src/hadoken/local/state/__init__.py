@@ -1,0 +1,13 @@
+"""What SQS is asked, what it keeps, and what it says: the state machine. No HTTP, no loop, no clock but the given one.
+
+The map, from the inside out:
+
+- `deadlines`, `handles`, `digests`, `eventlog`, `counters`: the tools.
+- `stored`, `order`, `deduplication`, `attempts`, `queue`: one queue: its messages, their order, their life.
+- `profile`, `whims`: how kind it is: as AWS is known to be, or as harsh as its documents allow.
+- `requests`, `answers`, `refusals`, `checks`: what can be asked, what is said, what is refused and in which words.
+- `settings`, `redrive`, `tags`, `permissions`, `pages`: what belongs to a queue besides its messages.
+- `queues`, `movetasks`, `messages`, `poll`: the operations, named in `operations`; `moves`: what time does to a move task.
+- `parking`: long polls, parked until something can be received.
+- `witness`: who is told of every change, such as a data file.
+"""
