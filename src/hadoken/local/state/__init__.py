@@ -7,7 +7,7 @@ The map, from the inside out:
 - `profile`, `whims`: how kind it is: as AWS is known to be, or as harsh as its documents allow.
 - `requests`, `answers`, `refusals`, `checks`: what can be asked, what is said, what is refused and in which words.
 - `settings`, `redrive`, `tags`, `permissions`, `pages`: what belongs to a queue besides its messages.
-- `queues`, `movetasks`, `messages`, `poll`: the operations, named in `operations`; `moves`: what time does to a move task.
+- `queues`, `movetasks`, `messages`, `poll`: the operations, named in `operations`; `moves`: a move task in time.
 - `parking`: long polls, parked until something can be received.
 - `witness`: who is told of every change, such as a data file.
 """
