@@ -183,7 +183,8 @@ def test_a_handler_that_hangs_is_named(app: hadoken.App) -> None:
         with pytest.raises(hadoken.DrainTimeout, match=r"(?s)drain\(\) did not come to an end in 0.3 s:.*hang") as late:
             work.drain(timeout=SOON)
         (one,) = late.value.in_flight
-        assert (one.message_id, one.queue, one.thread) == (id_, "orders", "hadoken-default-1")
+        assert (one.message_id, one.queue) == (id_, "orders")
+        assert one.thread in {f"hadoken-default-{n}" for n in range(1, 17)}, "whichever was free first"
         assert "release.wait(GLOBAL)" in one.stack
         assert "release.wait(GLOBAL)" in str(late.value)
         release.set()

@@ -96,6 +96,51 @@ def test_assertion_beside_it(worker, fake_sqs):
 """
 
 
+WORKERS = """
+import hadoken
+import pytest
+
+app = hadoken.App("t")
+orders = app.queue("orders", str)
+orders.handler(lambda body: None)
+
+def test_worker_first(worker, nothing_left):
+    worker(app)
+    orders.send("a")
+
+def test_worker_last(nothing_left, worker):
+    worker(app)
+    orders.send("a")
+"""
+
+HELPERS = """
+import multiprocessing
+
+def test_spawn(nothing_left):
+    child = multiprocessing.get_context("spawn").Process(target=print)
+    child.start()
+    child.join()
+    child.close()
+
+def test_forkserver(nothing_left):
+    child = multiprocessing.get_context("forkserver").Process(target=print)
+    child.start()
+    child.join()
+    child.close()
+"""
+
+OVERRIDDEN = """
+import pytest
+
+@pytest.fixture
+def worker():
+    return "a worker of mine"
+
+def test_mine(worker):
+    assert worker == "a worker of mine"
+"""
+
+
 @pytest.fixture
 def project(tmp_path: Path, start_process: Start) -> Project:
     """Run pytest on a user's project: `project(files, *options)`, where files is name -> text."""
@@ -158,6 +203,26 @@ def test_an_unheard_error_fails_the_test_at_its_end(project: Project) -> None:
     lines = "\n".join(child.lines)
     assert "ConnectionError: unheard" in lines
     assert "2 passed, 1 error" in lines
+
+
+def test_a_worker_has_ended_when_it_is_looked(project: Project) -> None:
+    """In whichever order a test names `worker` and `nothing_left`, the worker's threads are no leak."""
+    child = project({"test_workers.py": WORKERS}, "-o", "hadoken_leak_grace=0.1")
+    assert child.wait() == 0, "\n".join(child.lines)
+    assert child.wait_for_line("2 passed")
+
+
+def test_helpers_of_the_standard_library_are_no_leak(project: Project) -> None:
+    """The processes that `multiprocessing` starts once and keeps, with the pipes to them, are nobody's leak."""
+    child = project({"test_helpers.py": HELPERS}, "-o", "hadoken_leak_grace=0.1")
+    assert child.wait() == 0, "\n".join(child.lines)
+    assert child.wait_for_line("2 passed")
+
+
+def test_a_fixture_of_the_users_own_wins(project: Project) -> None:
+    """A project that has a fixture named `worker` keeps it."""
+    child = project({"test_mine.py": OVERRIDDEN})
+    assert child.wait() == 0, "\n".join(child.lines)
 
 
 def test_the_plugin_loads_nothing_but_itself() -> None:

@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
@@ -28,6 +28,12 @@ KEPT_OPEN: Final = frozenset({"/dev/urandom", "/dev/random", "/dev/null"})
 # Those whose handlers hadoken or a test may set; SIGALRM belongs to pytest-timeout.
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD)
 
+# What multiprocessing starts at its first use and keeps: (module, its object, names of the process id and of the pipe's
+# descriptor there). It has no public way to ask for either that would not start the process.
+_HELPERS: Final = (
+    ("multiprocessing.resource_tracker", "_resource_tracker", "_pid", "_fd"),
+    ("multiprocessing.forkserver", "_forkserver", "_forkserver_pid", "_forkserver_alive_fd"),
+)
 _PROC: Final = Path("/proc/self")
 _NOT_THE_CALLER: Final = frozenset({__file__, spawn.__file__, threading.__file__})
 
@@ -84,20 +90,34 @@ def os_threads(pid: int | str = "self") -> dict[int, str]:
 def descriptors() -> dict[int, str]:
     """Open descriptor -> what it is, such as "socket:[1234]" or a path, without those that are meant to stay open."""
     found: dict[int, str] = {}
+    kept = {fd for _, fd in _helpers()}
     for entry in (_PROC / "fd").iterdir() if _PROC.exists() else ():
         try:
             target = str(entry.readlink())
         except FileNotFoundError:
             continue  # the descriptor that listed the folder
-        if target not in KEPT_OPEN:
+        if target not in KEPT_OPEN and int(entry.name) not in kept:
             found[int(entry.name)] = target
     return found
 
 
 def children(pid: int | None = None) -> dict[int, str]:
-    """Process id -> command line of every child of a process (ours by default); a zombie's is "" as it has none."""
+    """Process id -> command line of every child of a process (ours by default); a zombie's is "" as it has none.
+
+    The helpers that `multiprocessing` keeps in ours are left out.
+    """
     parent = os.getpid() if pid is None else pid
-    return {child: command_line(child) for child, (ppid, _) in processes().items() if ppid == parent}
+    kept = {child for child, _ in _helpers()}
+    return {
+        child: command_line(child) for child, (ppid, _) in processes().items() if ppid == parent and child not in kept
+    }
+
+
+def _helpers() -> Iterator[tuple[int | None, int | None]]:
+    """Process id and descriptor of each helper that `multiprocessing` has started; None for one that it has not."""
+    for module, name, pid, descriptor in _HELPERS:
+        helper = getattr(sys.modules.get(module), name, None)
+        yield getattr(helper, pid, None), getattr(helper, descriptor, None)
 
 
 def processes() -> dict[int, tuple[int, int]]:

@@ -60,7 +60,7 @@ def fake_sqs() -> FakeSQS:
 
 
 @pytest.fixture
-def worker(fake_sqs: FakeSQS) -> Iterator[StartWorker]:
+def worker(request: pytest.FixtureRequest, fake_sqs: FakeSQS) -> Iterator[StartWorker]:
     """Start a worker on `fake_sqs` for the rest of a test: call it with the app.
 
     It gives a `DrivenWorker`; options as for `hadoken.testing.worker`.
@@ -69,6 +69,8 @@ def worker(fake_sqs: FakeSQS) -> Iterator[StartWorker]:
     """
     from hadoken.testing.doors import worker as make  # noqa: PLC0415 -- see the rules
 
+    if "nothing_left" in request.fixturenames:
+        request.getfixturevalue("nothing_left")  # made first, so that it looks when the worker has ended
     with contextlib.ExitStack() as running:
 
         def run(app: App, **options: Any) -> DrivenWorker:  # noqa: ANN401 -- checked by what is called
