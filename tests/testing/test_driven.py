@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 import hadoken
+from hadoken.pipeline.executor import Executor
 from hadoken.testing import DrivenWorker, FakeSQS, StartWorker, worker
 from hadoken.testing.waiting import wait_until
 from tests.support.waiting import GLOBAL
@@ -44,6 +45,34 @@ def test_the_end_of_the_block_drains(app: hadoken.App) -> None:
     with worker(app):
         orders.send_many([f"m{n}" for n in range(25)])
     assert sorted(seen) == sorted(f"m{n}" for n in range(25))
+
+
+def test_an_outcome_that_nobody_announces_holds_nothing_up(
+    app: hadoken.App, fake_sqs: FakeSQS, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where handler threads leave the engine to look by itself, `advance` comes to its end all the same.
+
+    They do so while the engine has a timer soon; with one outcome left like that, time never moved to the timer.
+    """
+    orders = app.queue("orders", str)
+    release = threading.Event()
+    monkeypatch.setattr(Executor, "_bring_back", lambda executor, finished: executor._outcomes.append(finished))
+
+    @orders.handler(retry=hadoken.fixed(30))
+    def handle(body: str, ctx: hadoken.Context) -> None:
+        if body == "long":
+            assert release.wait(GLOBAL)
+        if ctx.attempt == 1:
+            raise hadoken.Retry
+
+    with worker(app, sqs=fake_sqs, concurrency=3, patience=QUICK) as work:
+        orders.send_many(["long", "short"])
+        assert [run.attempt for run in work.advance("31s")] == [1, 2]
+        assert len(fake_sqs.deleted("orders")) == 1
+        monkeypatch.undo()  # the last outcome of all is always announced
+        release.set()
+        work.advance("31s")
+        assert bodies(work) == ["short", "short", "long", "long"]
 
 
 def test_handlers_run_in_the_threads_of_the_pool(app: hadoken.App) -> None:

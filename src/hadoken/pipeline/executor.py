@@ -138,6 +138,11 @@ class Executor:
             self._withdrawn.difference_update(one.ticket for one in finished)
         return finished
 
+    @property
+    def unannounced(self) -> bool:
+        """Whether outcomes have come back for which the engine was not woken, since it will look soon anyway."""
+        return bool(self._outcomes) and not self._signalled
+
     def want(self, count: int) -> bool:
         """Ask to be woken at `count` outcomes (1..10); 1 when nothing else makes the engine look soon.
 

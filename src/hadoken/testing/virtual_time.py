@@ -109,6 +109,8 @@ class Pace:
         drive = self._drive
         if drive is None:
             return None
+        if self._takes_outcomes():
+            return 0.0
         pause = self._pause(drive)
         if pause > 0:
             return None if pause == math.inf else pause
@@ -135,6 +137,18 @@ class Pace:
         self._open.clear()
         self._drive = None
         drive.done.set()
+
+    def _takes_outcomes(self) -> bool:
+        """Have the engine take outcomes that came unannounced, if there are any, and say so.
+
+        It leaves them to its next timer when that is near. But time does not move while one is not taken, for its
+        message counts as one that a thread has in hand.
+        """
+        engine = self.engine
+        if engine is None or engine.failure is not None or not any(pool.executor.unannounced for pool in engine.pools):
+            return False
+        engine.wake()
+        return True
 
     def _pause(self, drive: Drive) -> float:
         """Real seconds to wait for handlers; 0 when the engine is at rest."""
