@@ -431,12 +431,63 @@ def test_another_sqs_is_refused(app: hadoken.App) -> None:
         worker(app, sqs="http://127.0.0.1:9324")  # type: ignore[arg-type] # the point
 
 
-def test_a_queue_mapped_elsewhere_is_refused(app: hadoken.App, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A variable that leads to AWS is named, and no thread is left."""
-    monkeypatch.setenv("HADOKEN_QUEUES__ORDERS", "arn:aws:sqs:eu-west-1:123456789012:orders")
-    app.queue("orders", str).handler(lambda body: None)
-    with pytest.raises(hadoken.ConfigurationError, match="unset HADOKEN_QUEUES__ORDERS"), worker(app):
+ELSEWHERE = [
+    "billing",
+    "arn:aws:sqs:eu-west-1:123456789012:billing",
+    "https://sqs.eu-west-1.amazonaws.com/123456789012/billing",
+    "http://127.0.0.1:9324/queue/billing",
+]
+
+
+@pytest.mark.parametrize("address", ELSEWHERE)
+def test_a_queue_mapped_elsewhere_is_here(
+    app: hadoken.App, worker: StartWorker, fake_sqs: FakeSQS, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    """A variable that leads to AWS leads to the queue of that name here, for all that a test does with it."""
+    monkeypatch.setenv("HADOKEN_QUEUES__ORDERS", address)
+    orders = app.queue("orders", str)
+
+    @orders.handler
+    def handle(body: str, ctx: hadoken.Context) -> hadoken.Outcome | None:
+        return hadoken.DeadLetter("again") if ctx.message.receive_count > 1 else None
+
+    work = worker(app)
+    faults = work.faults(operation="DeleteMessageBatch", queue="billing", code="ServiceUnavailable", times=1)
+    id_ = orders.send("a")
+    (run,) = work.drain()
+    assert (run.queue, run.message.id) == ("orders", id_)
+    assert faults.fired == 1
+    assert [each.queue for each in work.sent(handle)] == ["orders"]
+    assert len(work.redeliver()) == 1
+    assert [letter.body for letter in work.dead_letters(orders)] == ["a"]
+    assert [event.id for event in fake_sqs.events("billing", "sent")] == [id_]
+
+
+def test_two_queues_mapped_to_one_name_are_refused(app: hadoken.App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Queues that differ by account or region alone cannot be told apart here; no thread is left."""
+    monkeypatch.setenv("HADOKEN_QUEUES__ORDERS", "arn:aws:sqs:eu-west-1:123456789012:both")
+    monkeypatch.setenv("HADOKEN_QUEUES__MAILS", "arn:aws:sqs:us-east-1:123456789012:both")
+    for name in ("orders", "mails"):
+        app.queue(name, str).handler(lambda body: None)
+    says = "mails is mapped to .*us-east-1.*unset HADOKEN_QUEUES__MAILS"
+    with pytest.raises(hadoken.ConfigurationError, match=says), worker(app):
         raise AssertionError("not reached")
+
+
+def test_a_queue_whose_handler_is_left_out_can_be_sent_to(app: hadoken.App, worker: StartWorker) -> None:
+    """A worker of one queue alone tests its handler; what that sends to others stays there and is seen."""
+    orders, mails = app.queue("orders", str), app.queue("mails", str)
+    mails.handler(lambda body: None)
+
+    @orders.handler
+    def order(body: str) -> None:
+        mails.send(body)
+
+    work = worker(app, queues=["orders"])
+    orders.send("a")
+    work.drain()
+    assert [sent.body for sent in work.sent(mails)] == ["a"]
+    assert [run.queue for run in work.runs] == ["orders"]
 
 
 def test_it_can_be_driven_from_an_async_test(app: hadoken.App, worker: StartWorker) -> None:

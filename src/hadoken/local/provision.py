@@ -12,7 +12,7 @@ from hadoken.sqs.address import url_of
 from hadoken.sqs.api import Fault, fault_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from hadoken.app import App
     from hadoken.sqs.connection import Connection
@@ -86,10 +86,14 @@ def create(
     served: Collection[str] | None = None,
     visibility_timeout: int = limits.DEFAULT_VISIBILITY,
     max_receives: int = MAX_RECEIVES,
+    name_of: Callable[[App, str], str] | None = None,
 ) -> list[str]:
-    """Create by a client of one's own what `provision` creates; see there."""
+    """Create by a client of one's own what `provision` creates; see there.
+
+    `name_of` gives the plain name of a queue of an app; None: as `provision`, which takes no other than a plain one.
+    """
     left_out = set() if served is None else app.handlers.keys() - set(served)
-    wanted = {_plain_name(app, name): name for name in app.queues if name not in left_out}
+    wanted = {(name_of or _plain_name)(app, name): name for name in app.queues if name not in left_out}
     letters = {dead_letter_queue_of(address) for address in wanted}
     created: list[str] = []
     for address, name in wanted.items():

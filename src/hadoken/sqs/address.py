@@ -44,6 +44,11 @@ def check_address(address: str, where: str) -> str:
     raise ConfigurationError(f"{where} is {address!r}; it is the name, URL or ARN of a queue")
 
 
+def name_of(address: str) -> str:
+    """The name of the queue that a name, URL or ARN leads to."""
+    return address.rpartition("/")[2].rpartition(":")[2]
+
+
 def url_of(address: str) -> str | None:
     """The URL of a queue given by URL or ARN; None for a name, whose URL SQS must be asked for (`queue_url`)."""
     if "://" in address:

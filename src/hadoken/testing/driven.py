@@ -18,6 +18,7 @@ from hadoken.handler import Handler
 from hadoken.local.faults import Faults, Rule
 from hadoken.options import WorkerOptions, refuse_unknown
 from hadoken.retry import seconds_of as plain_seconds_of
+from hadoken.sqs.address import name_of
 from hadoken.testing import hanging, looking
 from hadoken.testing.fake_sqs import FakeSQS
 from hadoken.testing.runs import Observed, Run, Runs
@@ -116,7 +117,7 @@ class DrivenWorker:
                 "another worker runs on this local SQS",
                 hint="give one worker all handlers, or end the first one's block before the second one's begins",
             )
-        self.sqs.provide(self.app, served=self._plan.queues)
+        self.sqs.provide(self.app)
         self.sqs.mover = self.advance
         self._open.enter_context(self.app.sender.diverted(self.sqs.door, pause=_do_not_wait))
         self._open.callback(self._let_go_of_sqs)
@@ -195,7 +196,7 @@ class DrivenWorker:
         """
         self.drain()
         for queue, raw in self._runs.take_handled():
-            self.sqs.deliver_again(self.app.queues[queue].address(), raw)
+            self.sqs.deliver_again(name_of(self.app.queues[queue].address()), raw)
         runs = self.drain()
         self._runs.take_handled()
         return runs

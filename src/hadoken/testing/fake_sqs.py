@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, overload
 
 from hadoken.clock import VirtualClock
+from hadoken.errors import ConfigurationError
 from hadoken.local import provision
 from hadoken.local.faults import Faults
 from hadoken.local.inprocess import BlockingLocalSQS, LocalSQS
@@ -14,6 +15,7 @@ from hadoken.local.state.refusals import Refusal
 from hadoken.local.state.requests import AttributeValue, GetQueueAttributes
 from hadoken.local.state.stored import Stored
 from hadoken.sqs import api
+from hadoken.sqs.address import name_of, url_of
 
 if TYPE_CHECKING:
     from hadoken.app import App
@@ -61,26 +63,25 @@ class FakeSQS(LocalSQS):
         """What `app.connect` takes, for a test that only sends."""
         return _Door(self)
 
-    def provide(
-        self, app: App, *, served: Collection[str] | None = None, max_receives: int = provision.MAX_RECEIVES
-    ) -> list[str]:
+    def provide(self, app: App, *, max_receives: int = provision.MAX_RECEIVES) -> list[str]:
         """Create the queues of an app that are not there yet, each with a dead-letter queue: `orders`, `orders-dlq`.
 
         A worker does it by itself. A queue that is there already is left as it is, so one with attributes of its own is
-        made first, by `create_queue`.
+        made first, by `create_queue`. One that the environment maps to a URL or an ARN is made with the name in it, and
+        found by that address: no test leads to AWS, wherever it runs.
 
         Args:
-            app: its declared queues are made, those without a handler too.
-            served: names of the queues that a worker serves: one whose handler it leaves out is not made; None: all.
+            app: its declared queues are made, those without a handler, and those that a worker leaves out, too.
             max_receives: after how many receives a message goes to the dead-letter queue.
 
         Returns:
             The names of the queues that were created, without their dead-letter queues; may be empty.
 
         Raises:
-            ConfigurationError: the environment maps a queue to a URL or an ARN.
+            ConfigurationError: the environment maps two queues to URLs or ARNs with the same name in them.
         """
-        return provision.create(app, _Maker(self), served=served, max_receives=max_receives)
+        _refuse_same_name(app)
+        return provision.create(app, _Maker(self), max_receives=max_receives, name_of=self._name_of)
 
     @overload
     def execute(self, request: api.Receive, now: float | None = None) -> api.Received: ...
@@ -175,6 +176,27 @@ class FakeSQS(LocalSQS):
                 stored.count = min(stored.count, target.settings.redrive.max_receives - 1)
             stored.sent_ms = int(raw.system.get("SentTimestamp", "0"))
             target.take_over(stored)
+
+    def _name_of(self, app: App, name: str) -> str:
+        """The name that a queue of an app has here, where it is found from now on by its own address, too."""
+        address = app.queues[name].address()
+        url = url_of(address)
+        if url is not None:
+            self.queues.also_at(url, name_of(address))
+        return name_of(address)
+
+
+def _refuse_same_name(app: App) -> None:
+    """Two queues of other accounts or regions may have one name; here there is one account."""
+    seen: dict[str, str] = {}
+    for name, queue in app.queues.items():
+        address = queue.address()
+        other = seen.setdefault(name_of(address), address)
+        if other != address:
+            raise ConfigurationError(
+                f"queue {name} is mapped to {address} by {queue.variable}, another one to {other}: here both are one",
+                hint=f"unset {queue.variable}",
+            )
 
 
 class _Door:

@@ -10,6 +10,7 @@ from hadoken.errors import ConfigurationError, DecodeError
 from hadoken.handler import Handler, plain_attributes
 from hadoken.message import Message
 from hadoken.queue import Queue
+from hadoken.sqs.address import name_of
 from hadoken.sqs.api import Attribute
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Sent(Generic[B]):
 def sent(app: App, sqs: FakeSQS, where: Queue[B] | Handler[B, ..., Any] | str) -> list[Sent[B]]:
     """What was sent to a queue or a handler of an app, oldest first."""
     queue: Queue[B] = queue_of(app, where)
-    address = queue.address()
+    name = name_of(queue.address())
     return [
         Sent(
             body=queue.bodies.decode(one.entry.body),
@@ -57,14 +58,14 @@ def sent(app: App, sqs: FakeSQS, where: Queue[B] | Handler[B, ..., Any] | str) -
             deduplication_id=one.entry.deduplication_id,
         )
         for one in sqs.sent
-        if one.queue == address
+        if one.queue == name
     ]
 
 
 def dead_letters(app: App, sqs: FakeSQS, where: Queue[B] | Handler[B, ..., Any] | str) -> list[Message[B]]:
     """What lies in the dead-letter queue of a queue of an app, oldest first; a body that does not decode as text."""
     queue: Queue[B] = queue_of(app, where)
-    found = sqs.dead_letters(queue.address())
+    found = sqs.dead_letters(name_of(queue.address()))
     if found is None:
         raise ConfigurationError(f"queue {queue.name} has no dead-letter queue", hint="it was created without one")
     return [_message(queue, one) for one in found]

@@ -85,6 +85,7 @@ class Queues:
         self.handles = Handles()
         self._by_name: dict[str, Queue] = {}
         self._by_path: dict[str, Queue] = {}
+        self._elsewhere: dict[str, str] = {}  # path -> name; see also_at
         self._names: list[str] = []
         self.last_number = 0
         self._deleted: dict[str, float] = {}
@@ -118,10 +119,17 @@ class Queues:
             Refusal: no URL, or no such queue.
         """
         url = checks.required(queue_url, "QueueUrl")
-        queue = self._by_path.get("/".join(url.rsplit("/", 2)[-2:]))
+        path = _path(url)
+        queue = self._by_path.get(path)
         if queue is None and "/" not in url:
             queue = self.by_arn(url) if url.startswith("arn:") else self._by_name.get(url)
+        elif queue is None and path in self._elsewhere:
+            queue = self._by_name.get(self._elsewhere[path])
         return self._ready(queue)
+
+    def also_at(self, url: str, name: str) -> None:
+        """Let the queue with this name, whenever there is one, be found at a URL of another account, too."""
+        self._elsewhere[_path(url)] = name
 
     def named(self, name: str) -> Queue:
         """The queue with a name, with everything due done.
@@ -303,6 +311,11 @@ class Queues:
             **queue.counts(),
             **queue.settings.attributes(),
         }
+
+
+def _path(url: str) -> str:
+    """What counts of a queue's URL: account and name."""
+    return "/".join(url.rsplit("/", 2)[-2:])
 
 
 def _arn(name: str) -> str:
