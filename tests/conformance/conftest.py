@@ -1,7 +1,8 @@
 """The suite of the local SQS: each test is one line of the list of facts about SQS that hadoken relies on.
 
-A test that takes `sqs` runs through every door that `tests.support.doors` has chosen; `server`, `http`, `virtual` are
-ours alone, for what only a look inside, a socket or a harsh profile can show. `make conformance` runs all doors.
+A test that takes `sqs` runs through every door that `tests.support.doors` has chosen; one that takes `ours` through
+both of the local SQS, for what only a harsh profile or a look inside can show. `server` and `http` are the local SQS in
+real time. `make conformance` runs all doors.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from tests.support import doors, refused, table
-from tests.support.local_sqs import MAX_REAL_SECONDS, Server, Sqs, Virtual, boto3_client
+from tests.support.local_sqs import MAX_REAL_SECONDS, Server, Sqs, boto3_client
+from tests.support.ours import Ours
 
 MARKS = (
     "differs(*servers, aws, only): these oracles fail the test, or its parameters `only`; `aws` settles who is right",
@@ -49,7 +51,7 @@ def can_run(test: pytest.Item | pytest.FunctionDefinition, door: str) -> bool:
     if table.NUMBERED.match(test.name) is None or (door == doors.AWS and test.get_closest_marker("needs_wire")):
         return False
     time = test.get_closest_marker("needs_time")
-    return test.get_closest_marker("ours") is None and (time is None or time.args[0] <= MAX_REAL_SECONDS)
+    return not table.is_ours(test) and (time is None or time.args[0] <= MAX_REAL_SECONDS)
 
 
 def doors_of(item: pytest.Item) -> list[str]:
@@ -57,8 +59,7 @@ def doors_of(item: pytest.Item) -> list[str]:
     found = cast("pytest.Function", item)
     if hasattr(found, "callspec") and "sqs" in found.callspec.params:
         return [name for name in [found.callspec.params["sqs"]] if name is not None and can_run(item, name)]
-    names = {"http": {"http", "server"}, "virtual": {"virtual"}}
-    taken = [door for door, fixtures in names.items() if fixtures & set(found.fixturenames)] or list(doors.OURS)
+    taken = ["http"] if {"http", "server"} & set(found.fixturenames) else list(doors.OURS)
     return taken if set(taken) <= set(doors.chosen()) else []
 
 
@@ -96,19 +97,6 @@ def http(server: Server) -> Iterator[Sqs]:
 
 
 @pytest.fixture(scope="session")
-def _virtual() -> Iterator[Virtual]:
-    with doors.opened("virtual") as virtual:
-        yield cast("Virtual", virtual)
-
-
-@pytest.fixture
-def virtual(_virtual: Virtual) -> Virtual:
-    """The local SQS in process, in virtual time, empty."""
-    _virtual.reset()
-    return _virtual
-
-
-@pytest.fixture(scope="session")
 def _doors() -> Iterator[dict[str, Sqs]]:
     """All chosen doors, opened before the leak check of the first test looks."""
     with ExitStack() as stack:
@@ -117,10 +105,17 @@ def _doors() -> Iterator[dict[str, Sqs]]:
 
 @pytest.fixture
 def sqs(request: pytest.FixtureRequest, _doors: dict[str, Sqs]) -> Iterator[Sqs]:
-    """The SQS behind one door; ours in process is empty at first, others need not be."""
+    """The SQS behind one door; ours is empty at first, others need not be."""
     found = _doors[request.param]
-    if isinstance(found, Virtual):
+    if isinstance(found, Ours):
         found.reset()
     token = refused.in_full.set(found.ours)
     yield found
     refused.in_full.reset(token)
+
+
+@pytest.fixture
+def ours(sqs: Sqs) -> Ours:
+    """The local SQS behind one of its two doors, empty; a test that takes it goes through no other."""
+    assert isinstance(sqs, Ours)
+    return sqs

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from hadoken.local.state.eventlog import What
-from tests.support.local_sqs import Sqs, Virtual
+from tests.support.local_sqs import Sqs
+from tests.support.ours import Ours
 from tests.support.refused import invalid
 
 INTERVAL = 300
@@ -65,65 +66,65 @@ def test_37_a_repeat_resets_the_visibility(sqs: Sqs) -> None:
     assert sqs.bodies(url) == ["a2"]
 
 
-def test_37_a_repeat_is_told_and_wants_the_twelve_hours_anew(virtual: Virtual) -> None:
+def test_37_a_repeat_is_told_and_wants_the_twelve_hours_anew(ours: Ours) -> None:
     """A repeat is an event of its own, and a receive as far as the 12 hours are concerned."""
-    url = filled(virtual)
-    first = attempt(virtual, url, 2)
-    virtual.advance(10)
-    attempt(virtual, url, 2)
-    virtual.change(url, first[0], 43_200)
-    told = [event for event in virtual.events(url) if event["what"] is What.REPEATED]
+    url = filled(ours)
+    first = attempt(ours, url, 2)
+    ours.advance(10)
+    attempt(ours, url, 2)
+    ours.change(url, first[0], 43_200)
+    told = [event for event in ours.events(url) if event["what"] == What.REPEATED]
     assert [event["handle"] for event in told] == handles(first)
     assert {event["count"] for event in told} == {1}
 
 
-def test_37_another_attempt_id_and_none_bring_other_messages(virtual: Virtual) -> None:
+def test_37_another_attempt_id_and_none_bring_other_messages(ours: Ours) -> None:
     """Another attempt id and none bring other messages."""
-    url = filled(virtual)
-    assert len(attempt(virtual, url, 3, "one")) == 3
-    assert len(attempt(virtual, url, 1, "two")) == 1
-    assert attempt(virtual, url, 1, "three") == []  # behind b0
-    assert virtual.receive(url) == []
+    url = filled(ours)
+    assert len(attempt(ours, url, 3, "one")) == 3
+    assert len(attempt(ours, url, 1, "two")) == 1
+    assert attempt(ours, url, 1, "three") == []  # behind b0
+    assert ours.receive(url) == []
 
 
-def test_37_an_attempt_that_brought_nothing_may_bring_something_later(virtual: Virtual) -> None:
+def test_37_an_attempt_that_brought_nothing_may_bring_something_later(ours: Ours) -> None:
     """An attempt that brought nothing may bring something later, then the same again."""
-    url = virtual.queue(fifo=True)
-    assert attempt(virtual, url) == []
-    virtual.send(url, "x", MessageGroupId="g")
-    found = attempt(virtual, url)
+    url = ours.queue(fifo=True)
+    assert attempt(ours, url) == []
+    ours.send(url, "x", MessageGroupId="g")
+    found = attempt(ours, url)
     assert [one["Body"] for one in found] == ["x"]
-    assert attempt(virtual, url) == found
+    assert attempt(ours, url) == found
 
 
-def test_37_a_repeat_for_fewer_messages_never_brings_more_than_asked(virtual: Virtual) -> None:
+def test_37_a_repeat_for_fewer_messages_never_brings_more_than_asked(ours: Ours) -> None:
     """A repeat for fewer messages is another receive: never more than asked."""
-    url = filled(virtual)
-    assert len(attempt(virtual, url, 3)) == 3
-    assert [one["Body"] for one in attempt(virtual, url, 1)] == ["b0"]
+    url = filled(ours)
+    assert len(attempt(ours, url, 3)) == 3
+    assert [one["Body"] for one in attempt(ours, url, 1)] == ["b0"]
 
 
-def test_37_a_repeat_at_the_in_flight_limit_still_brings_what_it_brought(virtual: Virtual) -> None:
+def test_37_a_repeat_at_the_in_flight_limit_still_brings_what_it_brought(ours: Ours) -> None:
     """What is in flight already needs no room."""
-    virtual.reset(max_in_flight=2)
-    url = filled(virtual)
-    first = attempt(virtual, url)
+    ours.reset(max_in_flight=2)
+    url = filled(ours)
+    first = attempt(ours, url)
     assert len(first) == 2
-    assert attempt(virtual, url) == first
-    assert attempt(virtual, url, name="other") == []
+    assert attempt(ours, url) == first
+    assert attempt(ours, url, name="other") == []
 
 
-def test_37_the_id_is_checked_and_a_standard_queue_makes_nothing_of_it(virtual: Virtual) -> None:
+def test_37_the_id_is_checked_and_a_standard_queue_makes_nothing_of_it(ours: Ours) -> None:
     """The id is checked as other ids are, and a standard queue makes nothing of it."""
-    url = filled(virtual)
+    url = filled(ours)
     for bad in ("", "x" * 129, "with space", "é"):
         with invalid("ReceiveRequestAttemptId"):
-            attempt(virtual, url, name=bad)
-    standard = virtual.queue()
-    virtual.send(standard, "x")
-    assert len(attempt(virtual, standard)) == 1
-    assert attempt(virtual, standard) == []
-    assert len(virtual.queues.named(standard.rpartition("/")[2]).attempts) == 0
+            attempt(ours, url, name=bad)
+    standard = ours.queue()
+    ours.send(standard, "x")
+    assert len(attempt(ours, standard)) == 1
+    assert attempt(ours, standard) == []
+    assert ours.held(standard).attempts == 0
 
 
 def delete(sqs: Sqs, url: str, message: Mapping[str, Any]) -> None:
@@ -151,17 +152,17 @@ def test_38_nothing_of_the_old_set_comes_after_a_delete_or_a_change_in_it(
     assert attempt(sqs, url, 3) == []
 
 
-def test_38_what_is_visible_again_comes_under_a_new_handle_and_is_counted(virtual: Virtual) -> None:
+def test_38_what_is_visible_again_comes_under_a_new_handle_and_is_counted(ours: Ours) -> None:
     """What was released, or lost its lease, comes by an ordinary receive."""
-    url = virtual.queue(fifo=True)
-    virtual.send(url, "a0", "a1", "a2", MessageGroupId="a")
-    first = attempt(virtual, url, 2)
-    virtual.change(url, first[0], 0)
-    (released,) = attempt(virtual, url, 1)
+    url = ours.queue(fifo=True)
+    ours.send(url, "a0", "a1", "a2", MessageGroupId="a")
+    first = attempt(ours, url, 2)
+    ours.change(url, first[0], 0)
+    (released,) = attempt(ours, url, 1)
     assert released["MessageId"] == first[0]["MessageId"]
     assert released["ReceiptHandle"] != first[0]["ReceiptHandle"]
-    virtual.advance(TIMEOUT)
-    late = attempt(virtual, url, 3)
+    ours.advance(TIMEOUT)
+    late = attempt(ours, url, 3)
     assert [one["Attributes"]["ApproximateReceiveCount"] for one in late] == ["3", "2", "1"]
     assert not set(handles(late)) & set(handles([*first, released]))
 
@@ -177,33 +178,30 @@ def test_38_nothing_of_the_old_set_comes_after_five_minutes(sqs: Sqs) -> None:
     assert sorted(one["Body"] for one in attempt(sqs, url, 3)) == ["b0", "b1"]
 
 
-def test_38_the_memory_ends_with_the_messages_and_with_the_time(virtual: Virtual) -> None:
+def test_38_the_memory_ends_with_the_messages_and_with_the_time(ours: Ours) -> None:
     """The memory ends with the messages and with the time, whichever is first."""
-    url = virtual.queue(fifo=True)
-    queue = virtual.queues.named(url.rpartition("/")[2])
+    url = ours.queue(fifo=True)
     for number in range(300):
-        virtual.send(url, "x", MessageGroupId=str(number))
+        ours.send(url, "x", MessageGroupId=str(number))
     for number in range(100):
-        for message in attempt(virtual, url, 1, f"deleted {number}".replace(" ", "-")):
-            virtual.delete(url, message)
-    assert len(queue.attempts) == 0
+        for message in attempt(ours, url, 1, f"deleted {number}".replace(" ", "-")):
+            ours.delete(url, message)
+    assert ours.held(url).attempts == 0
     for number in range(100):
-        attempt(virtual, url, 1, f"short-{number}", VisibilityTimeout=60)
+        attempt(ours, url, 1, f"short-{number}", VisibilityTimeout=60)
     for number in range(100):
-        attempt(virtual, url, 1, f"long-{number}", VisibilityTimeout=1_000)
-    assert len(queue.attempts) == 200
-    virtual.advance(60)
-    virtual.counts(url)
-    assert len(queue.attempts) == 100
-    virtual.advance(INTERVAL - 60)
-    virtual.counts(url)
-    assert len(queue.attempts) == 0
+        attempt(ours, url, 1, f"long-{number}", VisibilityTimeout=1_000)
+    assert ours.held(url).attempts == 200
+    ours.advance(60)
+    assert ours.held(url).attempts == 100
+    ours.advance(INTERVAL - 60)
+    assert ours.held(url).attempts == 0
 
 
-def test_38_a_purge_ends_every_attempt(virtual: Virtual) -> None:
+def test_38_a_purge_ends_every_attempt(ours: Ours) -> None:
     """After a purge an attempt brings what was sent since."""
-    url = filled(virtual)
-    attempt(virtual, url)
-    virtual.queues.named(url.rpartition("/")[2]).purge("")
-    virtual.send(url, "new", MessageGroupId="a")
-    assert [one["Body"] for one in attempt(virtual, url)] == ["new"]
+    url = filled(ours)
+    attempt(ours, url)
+    ours.client.purge_queue(QueueUrl=url)
+    ours.send(url, "new", MessageGroupId="a")
+    assert [one["Body"] for one in attempt(ours, url)] == ["new"]

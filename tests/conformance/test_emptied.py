@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import os
+from typing import Any
 
 import pytest
 
@@ -15,9 +16,11 @@ from hadoken.local.state.profile import AWS, HARSH, Profile
 from hadoken.local.state.queue import Queue
 from hadoken.local.state.queues import Queues
 from hadoken.local.state.stored import Stored
+from tests.support.ours import Ours
 
 CLIENT = "test"
 GROUPS = 7
+LEFTOVERS = 2 * 64  # see Deadlines: a constant, whatever went through
 LONGEST = 100  # rounds in a row that bring nothing, though something is there
 
 
@@ -89,7 +92,7 @@ def check_empty(stream: Stream, before: int) -> None:
     queue = stream.queue
     assert len(queue) == queue.in_flight == queue.delayed == 0
     assert len(queue.deduplication) == len(queue.attempts) == 0
-    assert queue.leftovers <= 2 * 64  # see Deadlines: a constant, whatever went through
+    assert queue.leftovers <= LEFTOVERS
     assert not queue.ready()
     if isinstance(queue.order, FifoOrder):
         assert len(queue.order) == 0
@@ -104,6 +107,40 @@ def test_67_after_many_messages_the_tables_are_empty(name: str, profile: Profile
     stream = Stream(name, profile)
     stream.run(20_000)
     check_empty(stream, before)
+
+
+@pytest.mark.parametrize("fifo", [False, True])
+def test_67_and_so_they_are_behind_a_door(ours: Ours, fifo: bool) -> None:
+    """So they are behind a door, where some are sent twice, some released and some lose their lease before the end."""
+    url = ours.queue({"VisibilityTimeout": "5"}, fifo=fifo)
+    for number in range(50):
+        group = {"MessageGroupId": str(number % GROUPS)} if fifo else {}
+        own = [{**group, "MessageDeduplicationId": f"{number}-{at // 2}"} if fifo else group for at in range(10)]
+        entries = [{"Id": str(at), "MessageBody": "x", **one} for at, one in enumerate(own)]
+        ours.client.send_message_batch(QueueUrl=url, Entries=entries)
+        received = ours.receive(url, ReceiveRequestAttemptId=f"attempt-{number}")
+        for message in received[:2]:
+            ours.change(url, message, 0)
+        delete_all(ours, url, received[4:])  # two lose their lease
+    assert ours.held(url).messages > 100
+    nothing = 0
+    while ours.held(url).messages:
+        received = ours.receive(url)
+        delete_all(ours, url, received)
+        nothing = 0 if received else nothing + 1
+        assert nothing < LONGEST, "the queue brings nothing"
+        ours.advance(1)
+    ours.advance(INTERVAL)
+    empty = ours.held(url)
+    assert empty == (0, 0, 0, empty.leftovers, False)
+    assert empty.leftovers <= LEFTOVERS
+
+
+def delete_all(ours: Ours, url: str, messages: list[dict[str, Any]]) -> None:
+    """Delete messages by one call, none by none."""
+    entries = [{"Id": str(at), "ReceiptHandle": one["ReceiptHandle"]} for at, one in enumerate(messages)]
+    if entries:
+        assert "Failed" not in ours.client.delete_message_batch(QueueUrl=url, Entries=entries)
 
 
 @pytest.mark.soak

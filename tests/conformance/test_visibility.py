@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.local_sqs import Sqs, Virtual
+from tests.support.local_sqs import Sqs
+from tests.support.ours import Ours
 from tests.support.refused import invalid, refused
 
 
@@ -308,21 +309,53 @@ def test_29_fifo_nor_can_it_be_extended(sqs: Sqs) -> None:
         sqs.change(url, message, 10)
 
 
-def test_30_too_many_in_flight_is_said_on_short_polls_of_standard_queues_only(virtual: Virtual) -> None:
-    """Too many in flight is said on short polls of standard queues only."""
-    for fifo in (False, True):
-        url = virtual.queue(fifo=fifo)
-        virtual.queues.find(url).max_in_flight = 2
-        group = {"MessageGroupId": "g"} if fifo else {}
-        virtual.send(url, *"abc", **group)
-        assert virtual.bodies(url) == ["a", "b"]
-        if fifo:
-            assert virtual.receive(url) == []
-        else:
-            with refused("OverLimit", status=403):
-                virtual.receive(url)
-        now = virtual.clock.lease()
-        assert virtual.receive(url, WaitTimeSeconds=3) == []
-        assert virtual.clock.lease() == now + 3
-        virtual.advance(27)
-        assert virtual.bodies(url) == (["a", "b"] if fifo else ["c", "a"])
+@pytest.mark.parametrize("fifo", [False, True])
+def test_30_too_many_in_flight_is_said_on_short_polls_of_standard_queues_only(ours: Ours, fifo: bool) -> None:
+    """At the limit short polls of standard queues are refused and all others silent; deletes and expiry make room."""
+    ours.reset(max_in_flight=3)
+    url = ours.queue(fifo=fifo)
+    ours.send(url, *"abcdefg", **({"MessageGroupId": "g"} if fifo else {}))
+    received = ours.receive(url, VisibilityTimeout=30)
+    assert [message["Body"] for message in received] == ["a", "b", "c"]
+    if fifo:
+        assert ours.receive(url) == []
+    else:
+        with refused("OverLimit", words="3", status=403):
+            ours.receive(url)
+    now = ours.now()
+    assert ours.receive(url, WaitTimeSeconds=3) == []
+    assert ours.now() == now + 3
+    assert ours.counts(url) == (4, 3, 0)
+    for message in received[:2]:
+        ours.delete(url, message)
+    assert ours.bodies(url) == ([] if fifo else ["d", "e"])  # on FIFO c stands before them
+    ours.advance(27)
+    assert ours.bodies(url) == (["c", "d", "e"] if fifo else ["f"])
+
+
+def test_30_a_poll_that_waits_at_the_limit_gets_what_a_delete_makes_room_for(ours: Ours) -> None:
+    """A poll that waits at the limit gets a message as soon as a delete makes room for it."""
+    ours.reset(max_in_flight=1)
+    url = ours.queue()
+    ours.send(url, "a", "b")
+    (held,) = ours.receive(url)
+    start = ours.now()
+    with ours.poll(url) as poll:
+        ours.delete(url, held)
+        assert [message["Body"] for message in poll.answer()["Messages"]] == ["b"]
+    assert ours.now() == start
+
+
+def test_30_the_limit_can_be_set_for_all_queues_and_for_one(ours: Ours) -> None:
+    """The limit can be set for all queues and for one, and each queue counts its own."""
+    ours.reset(max_in_flight=3)
+    url, other = ours.queue(), ours.queue()
+    ours.allow(other, 1)
+    for one_of_them, most in ((url, 3), (other, 1)):
+        ours.send(one_of_them, *"abcde")
+        received = ours.receive(one_of_them)
+        assert len(received) == most
+        with refused("OverLimit", words=str(most)):
+            ours.receive(one_of_them)
+        ours.delete(one_of_them, received[0])
+        assert len(ours.receive(one_of_them)) == 1

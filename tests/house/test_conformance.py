@@ -25,8 +25,19 @@ def test_every_line_has_a_title() -> None:
 @pytest.mark.parametrize("door", doors.OURS)
 def test_every_line_has_a_test_at_our_doors(found: Sequence[table.Found], door: str) -> None:
     """Each line has a test that runs at each of our doors, but for those that are about sockets."""
-    of_sockets = {1, 6, 13, 14} if door == "virtual" else set()
-    assert set(LINES) - {one.line for one in found if one.door == door} - of_sockets == set()
+    assert set(LINES) - {one.line for one in found if one.door == door} - of_sockets(door) == set()
+
+
+@pytest.mark.parametrize("door", doors.OURS)
+def test_every_line_passes_whole_at_our_doors(found: Sequence[table.Found], door: str) -> None:
+    """Each test of a line runs at each of our doors, but for lines that are about sockets."""
+    cells = {line: table.cell(found, line, door) for line in LINES}
+    assert {line for line, cell in cells.items() if cell != "passes"} == of_sockets(door)
+
+
+def of_sockets(door: str) -> set[int]:
+    """The lines about sockets that a door without one cannot show."""
+    return {1, 6, 13, 14} if door == "virtual" else set()
 
 
 def test_nothing_is_marked_as_a_difference_of_ours(found: Sequence[table.Found]) -> None:

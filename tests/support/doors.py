@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from typing import Any, TypeVar
 
 import boto3
 import pytest
 from botocore.config import Config
 
-from tests.support.local_sqs import Sqs, Timed, TimedServer, Virtual, boto3_client
+from tests.support.local_sqs import Answer, Sqs, boto3_client
 from tests.support.oracles import COMMANDS, Oracle
+from tests.support.ours import Timed, TimedServer, Virtual
+from tests.support.polls import OpenPoll
 from tests.support.waiting import GLOBAL
 
 S = TypeVar("S", bound=Sqs)
@@ -93,6 +95,14 @@ class Aws(Sqs):
     def receive(self, url: str, most: int = 10, **options: Any) -> list[dict[str, Any]]:
         """Receive by a long poll, because a short one asks only some of the servers that hold a queue."""
         return super().receive(url, most, **{"WaitTimeSeconds": 2, **options})
+
+    def call(self, target: str, body: bytes) -> Answer:
+        """End the test here: a bare client signs nothing."""
+        pytest.skip("AWS wants signed requests; what the test asked before this has passed")
+
+    def poll(self, url: str, wait: int = 20) -> AbstractContextManager[OpenPoll]:
+        """End the test here: a bare client signs nothing."""
+        pytest.skip("AWS wants signed requests; what the test asked before this has passed")
 
     def counts(self, url: str) -> tuple[int, int, int]:
         """End the test here: the counters of SQS are late by about a minute."""

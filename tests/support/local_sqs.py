@@ -1,29 +1,25 @@
-"""The local SQS for tests: as a child process over HTTP, or behind boto3 without a socket and under a virtual clock."""
+"""An SQS for tests, spoken to by boto3, and the local one as a child process; `ours` has it under a virtual clock."""
 
 from __future__ import annotations
 
 import http.client
-import io
 import json
 import secrets
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, NamedTuple, Self, cast
 from urllib.parse import urlsplit
 
 import boto3
 import botocore.session
-from botocore.awsrequest import AWSResponse
 from botocore.config import Config
 
-from hadoken.clock import SYSTEM, VirtualClock
-from hadoken.local.http.protocol import CONTENT_TYPE, Protocol, Reply
-from hadoken.local.state.parking import Parking
-from hadoken.local.state.queues import Queues
+from hadoken.clock import SYSTEM
+from tests.support.polls import OpenPoll, headers, open_poll
 from tests.support.waiting import GLOBAL
 
 # The client of a test must not hide what the server says: no retries, and no checks of its own.
@@ -32,16 +28,6 @@ _core = botocore.session.Session()  # loads the API model once
 ROOT = Path(__file__).parents[2]
 # Seconds a test may make a server wait that has no virtual clock; more is marked with `needs_time`.
 MAX_REAL_SECONDS = 6.0
-
-
-def let_time_pass(clock: VirtualClock, parking: Parking, seconds: float) -> None:
-    """Move a clock, stopping wherever something happens."""
-    end = clock.lease() + seconds
-    while (at := parking.next()) is not None and at <= end:
-        clock.advance(max(0.0, at - clock.lease()))
-        parking.wake(clock.lease())
-    clock.advance(max(0.0, end - clock.lease()))
-    parking.wake(clock.lease())
 
 
 def boto3_client(url: str, read_timeout: float = GLOBAL) -> Any:
@@ -105,19 +91,16 @@ class Server:
         self.close()
 
 
-class TimedServer(Server):
-    """The same over the same HTTP, under a virtual clock of its own: see `timed_server`."""
+class Answer(NamedTuple):
+    """What the wire says to one request.
 
-    def __init__(self) -> None:
-        self._start("tests.support.timed_server")
+    Attributes:
+        query_error: the header x-amzn-query-error; "" if it is missing.
+    """
 
-    def advance(self, seconds: float) -> float:
-        """Move its clock and return its time."""
-        assert self._child.stdin is not None
-        assert self._child.stdout is not None
-        self._child.stdin.write(f"{seconds}\n".encode())
-        self._child.stdin.flush()
-        return float(self._child.stdout.readline())
+    status: int
+    query_error: str
+    body: bytes
 
 
 class Sqs:
@@ -147,10 +130,26 @@ class Sqs:
         """Seconds of a clock that moves with that of the server."""
         return SYSTEM.lease()
 
-    def advance(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> float:
         """Let time pass for the server: for real here, since nothing tells when another server's lease has ended."""
         assert seconds <= MAX_REAL_SECONDS, f"{seconds} s are too long to wait for; mark the test with `needs_time`"
         threading.Event().wait(seconds + self.settling)
+        return self.now()
+
+    def call(self, target: str, body: bytes) -> Answer:
+        """One request of a bare client: what boto3 makes of the answer is left out."""
+        with closing(http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=GLOBAL)) as connection:
+            connection.request("POST", "/", body, headers(target))
+            response = connection.getresponse()
+            return Answer(response.status, response.getheader("x-amzn-query-error", ""), response.read())
+
+    @contextmanager
+    def poll(self, url: str, wait: int = 20) -> Iterator[OpenPoll]:
+        """A long poll on a connection of its own, which waits while the test acts."""
+        with open_poll(self.url, url, wait) as poll:
+            for _ in range(2):
+                self.client.list_queues()  # answered after the poll has reached the server
+            yield poll
 
     def queue(self, attributes: Mapping[str, object] | None = None, *, fifo: bool = False) -> str:
         """Create a queue with a new name and return its URL."""
@@ -203,80 +202,3 @@ class Sqs:
     def events(self, url: str) -> list[dict[str, Any]]:
         """What happened to the messages of a queue, in order."""
         return [event for event in self._events() if event["queue"] == url.rpartition("/")[2]]
-
-
-class Timed(Sqs):
-    """The local SQS over HTTP under a virtual clock: a long poll moves the clock to its answer."""
-
-    slack = 0.0
-
-    def __init__(self, server: TimedServer) -> None:
-        super().__init__(boto3_client(server.url), lambda: server.get("events")["events"])
-        self.url = server.url
-        self._server = server
-
-    def now(self) -> float:
-        """Seconds of the server's clock."""
-        return self._server.advance(0)
-
-    def advance(self, seconds: float) -> None:
-        """Move the server's clock, stopping wherever something happens."""
-        self._server.advance(seconds)
-
-
-class Virtual(Sqs):
-    """boto3 wired to the protocol without a socket, under a virtual clock: a long poll moves the clock to its answer.
-
-    Attributes:
-        clock: the time of the SQS.
-        queues: its state.
-    """
-
-    slack = 0.0
-
-    def __init__(self) -> None:
-        super().__init__(boto3_client("http://sqs.local"), self._logged)
-        self.clock = VirtualClock()
-        self.client.meta.events.register("before-send.sqs", self._send)
-        self.reset()
-
-    def reset(self, **options: Any) -> None:
-        """Begin with no queue, no message and no event; options are those of `Queues`, such as `profile`."""
-        self.queues = Queues(url="http://sqs.local", clock=self.clock, **options)
-        self._parking = Parking(self.queues)
-        self._protocol = Protocol(self.queues, self._parking)
-
-    def now(self) -> float:
-        """Seconds of the virtual clock."""
-        return self.clock.lease()
-
-    def advance(self, seconds: float) -> None:
-        """Move the clock, stopping wherever something happens."""
-        let_time_pass(self.clock, self._parking, seconds)
-
-    def _send(self, request: Any, **_: object) -> AWSResponse:
-        replies: list[Reply] = []
-        target = request.headers["X-Amz-Target"]
-        target = target.decode() if isinstance(target, bytes) else target
-        self._protocol.call(target, request.body, client="virtual", answer=replies.append, alive=lambda: True)
-        while not replies:
-            at = self._parking.next()
-            assert at is not None, "a poll is parked and no time is known for it"
-            self.advance(max(0.0, at - self.clock.lease()))
-        (reply,) = replies
-        headers = {"Content-Type": CONTENT_TYPE, "x-amzn-RequestId": secrets.token_hex(8)}
-        if reply.query_error:
-            headers["x-amzn-query-error"] = reply.query_error
-        return AWSResponse(request.url, reply.status, headers, _Raw(reply.body))
-
-    def _logged(self) -> list[dict[str, Any]]:
-        events = self.queues.log.since()
-        return [{name: getattr(event, name) for name in event.__struct_fields__} for event in events]
-
-
-class _Raw(io.BytesIO):
-    """A body as botocore reads it."""
-
-    def stream(self, **_: object) -> Iterator[bytes]:
-        """Yield all of it."""
-        yield self.read()
