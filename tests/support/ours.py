@@ -22,7 +22,6 @@ from hadoken.local.http.protocol import CONTENT_TYPE, Protocol, Reply
 from hadoken.local.state.eventlog import Event
 from hadoken.local.state.parking import Parking
 from hadoken.local.state.profile import AWS, Profile
-from hadoken.local.state.house import MAX_IN_FLIGHT
 from hadoken.local.state.queue import Queue
 from hadoken.local.state.queues import Queues
 from tests.support.local_sqs import Answer, Server, Sqs, boto3_client
@@ -34,11 +33,15 @@ _USUAL = {field.name: field.default for field in msgspec.structs.fields(Event) i
 
 
 class Habits(msgspec.Struct, frozen=True, kw_only=True):
-    """With what a local SQS begins; see `Queues`."""
+    """With what a local SQS begins; see `Queues`.
+
+    Attributes:
+        max_in_flight: None for the limit of SQS.
+    """
 
     profile: Profile = AWS
     seed: int = 0
-    max_in_flight: int = MAX_IN_FLIGHT
+    max_in_flight: int | None = None
 
 
 class Held(NamedTuple):
@@ -66,13 +69,8 @@ def held(queue: Queue) -> Held:
 
 def begun(url: str, habits: Habits) -> Queues:
     """An empty local SQS with a clock of its own, which begins at a whole second: sums of seconds are exact."""
-    return Queues(
-        url=url,
-        clock=VirtualClock(),
-        profile=habits.profile,
-        seed=habits.seed,
-        max_in_flight=habits.max_in_flight,
-    )
+    limit = {} if habits.max_in_flight is None else {"max_in_flight": habits.max_in_flight}
+    return Queues(url=url, clock=VirtualClock(), profile=habits.profile, seed=habits.seed, **limit)
 
 
 def let_time_pass(queues: Queues, parking: Parking, seconds: float) -> float:
