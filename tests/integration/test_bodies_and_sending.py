@@ -1,4 +1,8 @@
-"""Bodies arrive as the types they were declared with, whoever sent them; what does not decode is not lost."""
+"""Bodies arrive as the types they were declared with, whoever sent them; what does not decode is not lost.
+
+The testing kit runs all of it but `test_parity_10_text`: what becomes of a text between another client's request and
+the handler is the business of the wire too, so that one goes over HTTP.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,18 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+
 import hadoken
-from tests.support.journal import ENDED, Journal
+from hadoken.testing import FakeSQS, StartWorker
 from tests.support.signals import TestSignal
 from tests.support.worker import Bench
+
+
+@pytest.fixture
+def app() -> hadoken.App:
+    """A fresh app."""
+    return hadoken.App("t")
 
 
 @dataclass
@@ -36,36 +48,32 @@ class Reversed:
         return text[::-1]
 
 
-def test_parity_09_json(bench: Bench) -> None:
+def test_parity_09_json(app: hadoken.App, fake_sqs: FakeSQS, worker: StartWorker) -> None:
     """JSON that any client sent arrives as the declared dataclass or dict."""
-    invoices, dicts = bench.queue(), bench.queue()
-    bench.send(invoices, '{"number": 7, "lines": ["a", "ß"]}')
-    bench.send(dicts, '{"deep": {"er": [1, null]}}')
-    app = hadoken.App("t")
-    bodies = TestSignal[object]("bodies")
+    bodies: list[object] = []
 
-    @app.handler(bench.name(invoices))
+    @app.handler("invoices")
     def on_invoice(invoice: Invoice) -> None:
-        bodies.emit(invoice)
+        bodies.append(invoice)
 
-    @app.handler(bench.name(dicts))
+    @app.handler("dicts")
     def on_dict(body: dict[str, Any]) -> None:
-        bodies.emit(body)
+        bodies.append(body)
 
-    with hadoken.Worker(app, connection=bench.connection, wait_time=1):
-        got = bodies.wait(2)
-        bench.wait_empty(invoices)
-        bench.wait_empty(dicts)
-    assert Invoice(7, ["a", "ß"]) in got
-    assert {"deep": {"er": [1, None]}} in got
+    work = worker(app)
+    fake_sqs.send("invoices", '{"number": 7, "lines": ["a", "ß"]}')
+    fake_sqs.send("dicts", '{"deep": {"er": [1, null]}}')
+    assert len(work.drain()) == 2
+    assert Invoice(7, ["a", "ß"]) in bodies
+    assert {"deep": {"er": [1, None]}} in bodies
+    assert fake_sqs.held("invoices") == fake_sqs.held("dicts") == (0, 0, 0)
 
 
-def test_parity_10_text(bench: Bench) -> None:
+def test_parity_10_text(app: hadoken.App, bench: Bench) -> None:
     """Text arrives as it is: no JSON is read into it, white space and every plane of Unicode stay."""
     url = bench.queue()
     texts = ["plain", ' {"not": "parsed"}\n', "tab\tß€😀\r\n", "123"]
     bench.send(url, *texts)
-    app = hadoken.App("t")
     bodies = TestSignal[str]("bodies")
     app.queue(bench.name(url), str).handler(bodies.emit)
     with hadoken.Worker(app, connection=bench.connection, wait_time=1):
@@ -73,102 +81,100 @@ def test_parity_10_text(bench: Bench) -> None:
         bench.wait_empty(url)
 
 
-def test_parity_11_own_codec(bench: Bench) -> None:
+def test_parity_11_own_codec(app: hadoken.App, fake_sqs: FakeSQS, worker: StartWorker) -> None:
     """A user's codec encodes what is sent and decodes what is received; what it refuses follows the retry policy."""
-    url, dead = bench.letterbox(2)
-    app = hadoken.App("t", defaults=hadoken.HandlerOptions(retry=hadoken.fixed(0)))
-    bodies = TestSignal[str]("bodies")
-    queue = app.queue(bench.name(url), str, codec=Reversed())
-    queue.handler(bodies.emit)
-    with hadoken.Worker(app, connection=bench.connection, wait_time=1):
-        queue.send("hadoken")
-        assert bodies.wait(1) == ["hadoken"]
-        (refused,) = bench.send_many(url, ["42"])
-        bench.wait_told(url, "moved", 1)
-        bench.wait_empty(url)
-    assert bench.receives(url)[refused] == 2
-    assert bench.bodies(dead) == ["42"]
-    assert bodies.facts == ["hadoken"]
+    bodies: list[str] = []
+    queue = app.queue("q", str, codec=Reversed())
+    queue.handler(retry=hadoken.fixed(0))(bodies.append)
+    fake_sqs.provide(app, max_receives=2)
+    work = worker(app)
+    queue.send("hadoken")
+    work.drain()
+    assert bodies == ["hadoken"]
+    assert [sent.body for sent in work.sent(queue)] == ["hadoken"]
+    (refused,) = fake_sqs.send("q", "42")
+    with work.expect(hadoken.DecodeError) as errors:
+        work.drain()
+    assert len(errors) == 2
+    assert fake_sqs.receives("q")[refused] == 2
+    assert [event.id for event in fake_sqs.events("q", "moved")] == [refused]
+    assert [letter.raw_body for letter in work.dead_letters(queue)] == ["42"]
+    assert fake_sqs.held("q") == (0, 0, 0)
+    assert bodies == ["hadoken"]
 
 
-def test_undecodable_bodies_follow_the_retry_policy(bench: Bench) -> None:
+def test_undecodable_bodies_follow_the_retry_policy(app: hadoken.App, fake_sqs: FakeSQS, worker: StartWorker) -> None:
     """A body that does not decode is retried, told to the error hook, dead-lettered by SQS, and kills no thread."""
-    url, dead = bench.letterbox(3, {"VisibilityTimeout": 30})
-    bad = bench.send_many(url, ["{", "[]", "7"])
-    app = hadoken.App("t")
-    good, errors = TestSignal[int]("good"), TestSignal[tuple[str, str, str]]("errors")
-    app.on_error(lambda error, queue, message: errors.emit((type(error).__name__, queue, message.id)))
+    good: list[int] = []
+    errors: list[tuple[str, str, str]] = []
+    app.on_error(lambda error, queue, message: errors.append((type(error).__name__, queue, message.id)))
 
-    @app.handler(bench.name(url), retry=[0, 1])
+    @app.handler("q", retry=[0, 10])
     def on_invoice(invoice: Invoice) -> None:
-        good.emit(invoice.number)
+        good.append(invoice.number)
 
-    with hadoken.Worker(app, connection=bench.connection, wait_time=1, concurrency=2) as worker:
-        bench.wait_told(url, "moved", 3)
-        bench.send_many(url, [json.dumps({"number": n, "lines": []}) for n in range(20)])
-        assert sorted(good.wait(20)) == list(range(20))
-        bench.wait_empty(url)
-        assert all(birth.thread.is_alive() for birth in worker.threads.alive())
-        assert len(worker.threads.alive()) == sum(worker.plan.budget.values()) - 1
-    assert {id_: bench.receives(url)[id_] for id_ in bad} == dict.fromkeys(bad, 3)
-    assert not set(bench.deleted(url)) & set(bad)
-    assert sorted(bench.bodies(dead)) == sorted(["{", "[]", "7"])
-    assert Counter(errors.facts) == dict.fromkeys([("DecodeError", bench.name(url), id_) for id_ in bad], 3)
-    assert sorted(e["timeout"] for e in bench.told(url, "visibility changed")) == [0, 0, 0, 1, 1, 1, 1, 1, 1]
+    fake_sqs.provide(app, max_receives=3)
+    work = worker(app, concurrency=2, raise_errors=False)
+    bad = fake_sqs.send("q", "{", "[]", "7")
+    work.advance("21s")
+    assert len(fake_sqs.events("q", "moved")) == 3
+    fake_sqs.send("q", *(json.dumps({"number": n, "lines": []}) for n in range(20)))
+    work.drain()
+    assert sorted(good) == list(range(20))
+    assert fake_sqs.held("q") == (0, 0, 0)
+    ours = [thread.name for thread in threading.enumerate() if thread.name.startswith("hadoken-")]
+    assert sorted(ours) == ["hadoken-default-1", "hadoken-default-2", "hadoken-engine"]
+    assert {id_: fake_sqs.receives("q")[id_] for id_ in bad} == dict.fromkeys(bad, 3)
+    assert not set(fake_sqs.deleted("q")) & set(bad)
+    assert sorted(letter.raw_body for letter in work.dead_letters("q")) == sorted(["{", "[]", "7"])
+    assert Counter(errors) == dict.fromkeys([("DecodeError", "q", id_) for id_ in bad], 3)
+    changes = fake_sqs.events("q", "visibility changed")
+    assert sorted(event.timeout for event in changes) == [0, 0, 0, 10, 10, 10, 10, 10, 10]
 
 
-def test_undecodable_and_non_retryable(bench: Bench) -> None:
+def test_undecodable_and_non_retryable(app: hadoken.App, fake_sqs: FakeSQS, worker: StartWorker) -> None:
     """Where decode errors are non-retryable, a body that does not decode takes one attempt to the dead-letter queue."""
-    url, dead = bench.letterbox(5)
-    (bad,) = bench.send_many(url, ["{"])
-    app = hadoken.App("t")
 
-    @app.handler(bench.name(url), non_retryable=hadoken.DecodeError)
+    @app.handler("q", non_retryable=hadoken.DecodeError)
     def on_invoice(invoice: Invoice) -> None:
         raise AssertionError(invoice)
 
-    with hadoken.Worker(app, connection=bench.connection, wait_time=1):
-        bench.wait_told(dead, "sent", 1)
-        bench.wait_empty(url)
-    assert bench.receives(url) == {bad: 1}
-    (copy,) = bench.receive(dead)
-    attributes = {name: value["StringValue"] for name, value in copy["MessageAttributes"].items()}
-    assert copy["Body"] == "{"
-    assert attributes["hadoken-key"] == bad
-    assert "does not decode as Invoice" in attributes["hadoken-reason"]
+    work = worker(app)
+    (bad,) = fake_sqs.send("q", "{")
+    with work.expect(hadoken.DecodeError) as errors:
+        work.drain()
+    assert len(errors) == 1
+    assert fake_sqs.receives("q") == {bad: 1}
+    assert fake_sqs.held("q") == (0, 0, 0)
+    (copy,) = work.dead_letters(on_invoice)
+    assert (copy.raw_body, copy.key) == ("{", bad)
+    assert "does not decode as Invoice" in str(copy.attributes["hadoken-reason"])
 
 
-def test_parity_40_sent_by_the_app(bench: Bench, journal: Journal) -> None:
+def test_parity_40_sent_by_the_app(app: hadoken.App, fake_sqs: FakeSQS, worker: StartWorker) -> None:
     """Text, a dict, a batch and a delayed message that the app sends reach their handlers, from a handler too."""
-    texts, dicts = bench.queue(), bench.queue()
-    app = hadoken.App("t")
-    got = TestSignal[object]("got")
-    delayed = threading.Event()
-    out = app.queue(bench.name(dicts), dict)
+    texts, dicts = app.queue("texts", str), app.queue("dicts", dict)
+    got: list[object] = []
 
-    @app.handler(bench.name(texts))
-    def on_text(body: str, ctx: hadoken.Context) -> None:
-        with journal.run(ctx):
-            if body == "forward":
-                out.send({"from": "handler"})
-            if body == "delayed":
-                delayed.set()
+    @texts.handler
+    def on_text(body: str) -> None:
+        if body == "forward":
+            dicts.send({"from": "handler"})
 
-    out.handler(got.emit)
-    queue = app.queue(bench.name(texts), str)
-    with hadoken.Worker(app, connection=bench.connection, wait_time=1):
-        late = queue.send("delayed", delay=1)
-        sent = [queue.send("alone"), queue.send("forward"), *queue.send_many([f"m{n}" for n in range(12)])]
-        out.send({"n": 1, "deep": {"er": [True]}})
-        journal.wait(14, ENDED)
-        got.wait(2)
-        journal.wait(15, ENDED)
-        assert delayed.is_set()
-        bench.wait_empty(texts)
-        bench.wait_empty(dicts)
-    assert {"from": "handler"} in got.facts
-    assert {"n": 1, "deep": {"er": [True]}} in got.facts
-    assert bench.receives(texts) == Counter([*sent, late])
-    (sent_at,) = (event["at"] for event in bench.told(texts, "sent", late))
-    (received_at,) = (event["at"] for event in bench.told(texts, "received", late))
-    assert received_at >= sent_at + 1
+    dicts.handler(got.append)
+    work = worker(app)
+    late = texts.send("delayed", delay=60)
+    sent = [texts.send("alone"), texts.send("forward"), *texts.send_many([f"m{n}" for n in range(12)])]
+    dicts.send({"n": 1, "deep": {"er": [True]}})
+    assert len(work.drain()) == 14 + 2
+    assert fake_sqs.held("texts") == (0, 0, 1)
+    assert work.advance("59s") == []
+    assert [(run.body, run.message.id) for run in work.advance("1s")] == [("delayed", late)]
+    assert {"from": "handler"} in got
+    assert {"n": 1, "deep": {"er": [True]}} in got
+    assert fake_sqs.receives("texts") == Counter([*sent, late])
+    assert sorted(fake_sqs.deleted("texts")) == sorted([*sent, late])
+    assert fake_sqs.held("texts") == fake_sqs.held("dicts") == (0, 0, 0)
+    (sent_at,) = (event.at for event in fake_sqs.events("texts", "sent") if event.id == late)
+    (received_at,) = (event.at for event in fake_sqs.events("texts", "received") if event.id == late)
+    assert received_at >= sent_at + 60

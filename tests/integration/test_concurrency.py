@@ -1,4 +1,8 @@
-"""How many handlers run at once, whose messages come first, and who waits for whom."""
+"""How many handlers run at once, whose messages come first, and who waits for whom.
+
+The testing kit runs all of it but `test_parity_19_shares_follow_the_weights`: shares come of receives that take their
+time beside handlers that take theirs, and in virtual time neither takes any.
+"""
 
 from __future__ import annotations
 
@@ -6,69 +10,76 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import pairwise
+
+import pytest
 
 import hadoken
-from tests.support.journal import ENDED, STARTED, Journal
+from hadoken.testing import FakeSQS, StartWorker
 from tests.support.signals import TestSignal
-from tests.support.waiting import GLOBAL, wait_until
+from tests.support.waiting import GLOBAL
 from tests.support.worker import Bench
+
+PATIENCE = 0.05  # seconds of real time for handlers that wait for the test
+
+
+@pytest.fixture
+def app() -> hadoken.App:
+    """A fresh app."""
+    return hadoken.App("t")
 
 
 class Crowd:
     """Counts how many are inside at once.
 
     Attributes:
+        now: how many there are.
         peak: the most there ever were.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # guards the two numbers; never held while calling out
-        self._inside = 0
+        self.now = 0
         self.peak = 0
 
     @contextmanager
     def inside(self) -> Iterator[None]:
         """Be one of them for the length of a block."""
         with self._lock:
-            self._inside += 1
-            self.peak = max(self.peak, self._inside)
+            self.now += 1
+            self.peak = max(self.peak, self.now)
         yield
         with self._lock:
-            self._inside -= 1
+            self.now -= 1
 
 
-def test_parity_15_never_above_the_limit(bench: Bench, journal: Journal) -> None:
+def test_parity_15_never_above_the_limit(app: hadoken.App, fake_sqs: FakeSQS, worker: StartWorker) -> None:
     """Of 10 messages exactly as many run at once as there are handler threads, and each runs once."""
-    url = bench.queue()
-    ids = bench.send_many(url, [f"m{n}" for n in range(10)])
-    app = hadoken.App("t")
+    queue = app.queue("q", str)
     crowd, release = Crowd(), threading.Event()
 
-    @app.handler(bench.name(url))
-    def handle(body: str, ctx: hadoken.Context) -> None:
-        with journal.run(ctx), crowd.inside():
+    @queue.handler
+    def handle(body: str) -> None:
+        with crowd.inside():
             assert release.wait(GLOBAL)
 
-    with hadoken.Worker(app, connection=bench.connection, wait_time=1, concurrency=4) as worker:
-        journal.wait(4, STARTED)
-        bench.wait_told(url, "received", 10)  # all are here: a fifth could start if anything let it
-        assert worker.snapshot().in_flight == 10
-        assert len(journal.lines(STARTED)) == 4
-        release.set()
-        journal.wait(10, ENDED)
-        bench.wait_empty(url)
+    work = worker(app, concurrency=4, patience=PATIENCE)
+    ids = queue.send_many([f"m{n}" for n in range(10)])
+    assert work.advance("10s") == []
+    assert fake_sqs.receives("q") == Counter(ids), "all are here: a fifth could start if anything let it"
+    assert work.snapshot().in_flight == 10
+    assert crowd.now == 4
+    release.set()
+    assert len(work.drain()) == 10
     assert crowd.peak == 4
-    assert {line.thread for line in journal.lines(STARTED)} == {f"hadoken-default-{n}" for n in range(1, 5)}
-    assert bench.receives(url) == Counter(ids)
+    assert {run.thread for run in work.runs} == {f"hadoken-default-{n}" for n in range(1, 5)}
+    assert fake_sqs.receives("q") == Counter(ids)
+    assert sorted(fake_sqs.deleted("q")) == sorted(ids)
 
 
-def test_parity_16_busy_is_exact_after_failures(bench: Bench, journal: Journal) -> None:
+def test_parity_16_busy_is_exact_after_failures(app: hadoken.App, fake_sqs: FakeSQS, worker: StartWorker) -> None:
     """Handlers, hooks and policies that raise, of every kind, leave no place taken: all threads run afterwards."""
-    url = bench.queue()
+    queue = app.queue("q", str)
     kinds = ["error", "exit", "interrupt", "retry", "release", "wrong", "group"] * 4
-    ids = bench.send_many(url, kinds)
-    app = hadoken.App("t")
     crowd, release = Crowd(), threading.Event()
 
     @app.on_error
@@ -78,27 +89,31 @@ def test_parity_16_busy_is_exact_after_failures(bench: Bench, journal: Journal) 
     def policy(attempt: int) -> float:
         raise LookupError("the policy's own trouble")
 
-    @app.handler(bench.name(url), retry=policy)
+    @queue.handler(retry=policy)
     def handle(body: str, ctx: hadoken.Context) -> object:
-        with journal.run(ctx):
-            return fail(body) if body in kinds and ctx.attempt == 1 else stay()
+        return fail(body) if body in kinds and ctx.attempt == 1 else stay()
 
     def stay() -> None:
         with crowd.inside():
             assert release.wait(GLOBAL)
 
-    with hadoken.Worker(app, connection=bench.connection, wait_time=1, concurrency=6) as worker:
-        journal.wait(len(kinds), STARTED)
-        assert wait_until(lambda: worker.snapshot().counts[bench.name(url)]["received"] >= len(kinds))
-        bench.send_many(url, ["stay"] * 6)
-        assert wait_until(lambda: crowd.peak == 6), crowd.peak
-        held = worker.snapshot().pools["default"]
-        assert held.in_flight == held.active + held.waiting + held.settling
-        assert held.leases == held.in_flight
-        release.set()
-        assert wait_until(lambda: worker.snapshot().in_flight == 0)
+    work = worker(app, concurrency=6, patience=PATIENCE, raise_errors=False)
+    ids = queue.send_many(kinds)
+    work.advance("1s")
+    assert {run.message.id for run in work.runs} == set(ids)
+    queue.send_many(["stay"] * 6)
+    work.advance("1s")
+    assert (crowd.now, crowd.peak) == (6, 6)
+    held = work.snapshot().pools["default"]
+    assert held.in_flight == held.active + held.waiting + held.settling
+    assert held.leases == held.in_flight
+    release.set()
+    work.advance("1h")
+    assert work.snapshot().in_flight == 0
     assert crowd.peak == 6
-    assert set(ids) <= set(bench.receives(url))
+    assert sorted(fake_sqs.receives("q")) == sorted(fake_sqs.deleted("q"))
+    assert fake_sqs.held("q") == (0, 0, 0)
+    assert set(ids) <= set(fake_sqs.receives("q"))
 
 
 def fail(kind: str) -> object:
@@ -116,64 +131,54 @@ def fail(kind: str) -> object:
     raise failures[kind]
 
 
-def test_parity_17_messages_come_in_batches(bench: Bench) -> None:
+def test_parity_17_messages_come_in_batches(app: hadoken.App, fake_sqs: FakeSQS, worker: StartWorker) -> None:
     """Five waiting messages come in one receive."""
-    url = bench.queue()
-    bench.send_many(url, [f"m{n}" for n in range(5)])
-    app = hadoken.App("t")
-    bodies = TestSignal[str]("bodies")
-    app.queue(bench.name(url), str).handler(bodies.emit)
-    with hadoken.Worker(app, connection=bench.connection, wait_time=1):
-        assert sorted(bodies.wait(5)) == [f"m{n}" for n in range(5)]
-        bench.wait_empty(url)
-    assert bench.requests("ReceiveMessage") - bench.requests("ReceiveMessage", "empty") == 1
-    assert bench.requests("ReceiveMessage", "entries") == 5
-    assert bench.requests("DeleteMessageBatch") <= 2
-    assert bench.requests("DeleteMessageBatch", "entries") == 5
+    bodies: list[str] = []
+    app.queue("q", str).handler(bodies.append)
+    fake_sqs.provide(app)
+    fake_sqs.send("q", *(f"m{n}" for n in range(5)))
+    worker(app).drain()
+    assert sorted(bodies) == [f"m{n}" for n in range(5)]
+    assert fake_sqs.held("q") == (0, 0, 0)
+    receives, deletes = fake_sqs.calls("ReceiveMessage"), fake_sqs.calls("DeleteMessageBatch")
+    assert receives.entries == 5
+    assert receives.requests - receives.empty == 2, "one that brought all five, and the one that waits"
+    assert deletes.requests <= 2
+    assert deletes.entries == 5
 
 
-def test_parity_18_pools(bench: Bench, journal: Journal) -> None:
+def test_parity_18_pools(app: hadoken.App, fake_sqs: FakeSQS, worker: StartWorker) -> None:
     """Two pools serve their five messages each, on threads of their own; a pool of one is strictly sequential."""
-    wide, narrow = bench.queue(), bench.queue()
-    ids = bench.send_many(wide, [f"wide {n}" for n in range(5)]) + bench.send_many(
-        narrow, [f"one {n}" for n in range(5)]
-    )
-    app = hadoken.App("t")
+    wide, narrow = app.queue("wide", str), app.queue("narrow", str)
     app.pool("wide", concurrency=5)
-    app.pool("one", concurrency=1, queues={bench.name(narrow): 1})
-    together = threading.Barrier(5)
+    app.pool("one", concurrency=1, queues={"narrow": 1})
+    together, alone = threading.Barrier(5), Crowd()
 
-    @app.handler(bench.name(wide), pool="wide")
-    def on_wide(body: str, ctx: hadoken.Context) -> None:
-        with journal.run(ctx):
-            together.wait(GLOBAL)
+    @wide.handler(pool="wide")
+    def on_wide(body: str) -> None:
+        together.wait(GLOBAL)
 
-    @app.handler(bench.name(narrow))
-    def on_narrow(body: str, ctx: hadoken.Context) -> None:
-        with journal.run(ctx):
+    @narrow.handler
+    def on_narrow(body: str) -> None:
+        with alone.inside():
             pass
 
-    with hadoken.Worker(app, connection=bench.connection, wait_time=1) as worker:
-        journal.wait(10, ENDED)
-        bench.wait_empty(wide)
-        bench.wait_empty(narrow)
-        assert set(worker.snapshot().pools) == {"wide", "one"}
-    runs = journal.runs()
-    assert {start.thread for start, _ in runs if start.body.startswith("wide")} == {
-        f"hadoken-wide-{n}" for n in range(1, 6)
-    }
-    sequential = [(start, end) for start, end in runs if start.body.startswith("one")]
-    assert {start.thread for start, _ in sequential} == {"hadoken-one-1"}
-    assert all(after[0].at >= before[1].at for before, after in pairwise(sequential))
-    assert sorted(start.id for start, _ in runs) == sorted(ids)
+    work = worker(app)
+    ids = [*wide.send_many([f"m{n}" for n in range(5)]), *narrow.send_many([f"m{n}" for n in range(5)])]
+    work.drain()
+    assert fake_sqs.held("wide") == fake_sqs.held("narrow") == (0, 0, 0)
+    assert set(work.snapshot().pools) == {"wide", "one"}
+    threads = {name: {run.thread for run in work.runs if run.queue == name} for name in ("wide", "narrow")}
+    assert threads == {"wide": {f"hadoken-wide-{n}" for n in range(1, 6)}, "narrow": {"hadoken-one-1"}}
+    assert alone.peak == 1
+    assert sorted(run.message.id for run in work.runs) == sorted(ids)
 
 
-def test_parity_19_shares_follow_the_weights(bench: Bench) -> None:
+def test_parity_19_shares_follow_the_weights(app: hadoken.App, bench: Bench) -> None:
     """While three queues with weights 3, 2 and 1 have messages, each gets its share within 10 %; all are served."""
     weights = {bench.queue(): weight for weight in (3, 2, 1)}
     for url, weight in weights.items():
         bench.send_many(url, [str(weight)] * 120 * weight)
-    app = hadoken.App("t")
     app.pool("default", concurrency=4, queues={bench.name(url): weight for url, weight in weights.items()})
     started = TestSignal[int]("started")
     turn = threading.Event()  # never set: what a handler waits for stands for a call to somewhere
@@ -194,23 +199,18 @@ def test_parity_19_shares_follow_the_weights(bench: Bench) -> None:
     assert Counter(facts) == {3: 360, 2: 240, 1: 120}
 
 
-def test_parity_19_an_empty_neighbour_delays_nobody(bench: Bench) -> None:
+def test_parity_19_an_empty_neighbour_delays_nobody(app: hadoken.App, fake_sqs: FakeSQS, worker: StartWorker) -> None:
     """Ten messages pass through one queue, one after the other, within a single long poll of an empty one."""
-    busy, empty = bench.queue(), bench.queue()
-    app = hadoken.App("t")
-    bodies = TestSignal[str]("bodies")
-    queue = app.queue(bench.name(busy), str)
-    queue.handler(bodies.emit)
-    app.queue(bench.name(empty), str).handler(bodies.emit)
-    with hadoken.Worker(app, connection=bench.connection, wait_time=20) as worker:
-        for n in range(1, 11):
-            queue.send(f"m{n}")
-            bodies.wait(n)
-        assert bench.requests("ReceiveMessage", "empty") == 0, "the neighbour's poll is still the first"
-        assert wait_until(lambda: worker.snapshot().pools["default"].open_polls == 2)
-        worker.drain()
-        bench.send_many(busy, ["last"])  # ends the open polls, so that nobody waits for 20 s
-        bench.send_many(empty, ["last"])
-        bodies.wait(12)
-    assert bodies.facts[:10] == [f"m{n}" for n in range(1, 11)]
-    assert bench.counts(busy) == bench.counts(empty) == (0, 0, 0)
+    bodies: list[str] = []
+    busy, empty = app.queue("busy", str), app.queue("empty", str)
+    busy.handler(bodies.append)
+    empty.handler(bodies.append)
+    work = worker(app)
+    for n in range(10):
+        busy.send(f"m{n}")
+        work.drain()
+    assert bodies == [f"m{n}" for n in range(10)]
+    assert fake_sqs.calls("ReceiveMessage").empty == 0, "the neighbour's poll is still the first"
+    assert work.snapshot().pools["default"].open_polls == 2
+    assert fake_sqs.calls("ReceiveMessage").requests == 10 + 2, "one for each message, and the two that wait"
+    assert fake_sqs.held("busy") == fake_sqs.held("empty") == (0, 0, 0)

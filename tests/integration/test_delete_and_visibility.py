@@ -1,4 +1,8 @@
-"""Messages are deleted when their handler returned, and are ours for as long as it runs."""
+"""Messages are deleted when their handler returned, and are ours for as long as it runs.
+
+The testing kit runs most of it. What stays over HTTP and in real time is about just these: the threads of the whole
+worker under load (line 3), and the answers of a batch as they come, or do not, over a socket (line 8).
+"""
 
 from __future__ import annotations
 
@@ -12,32 +16,28 @@ from hadoken.sqs.api import DeleteBatch
 from hadoken.sqs.boto import BotoClient
 from hadoken.testing import FakeSQS, StartWorker, leftovers
 from tests.support.journal import ENDED, STARTED, Journal
-from tests.support.testimony import deleted, receives
 from tests.support.waiting import GLOBAL, wait_until
 from tests.support.worker import Bench
 
+LONG = {"VisibilityTimeout": 600}  # s; far beyond a test: what comes twice was not deleted in time
 PATIENCE = 0.05  # seconds of real time for handlers that wait for the test
 
 
-def test_parity_01_acknowledged_on_return(bench: Bench, journal: Journal) -> None:
+def test_parity_01_acknowledged_on_return(fake_sqs: FakeSQS, worker: StartWorker) -> None:
     """25 messages whose handlers return are received once, deleted once, and nothing is left."""
-    url = bench.queue()
-    ids = bench.send_many(url, [f"m{n}" for n in range(25)])
     app = hadoken.App("t")
-
-    @app.queue(bench.name(url), str).handler
-    def handle(body: str, ctx: hadoken.Context) -> None:
-        with journal.run(ctx):
-            pass
-
-    with hadoken.Worker(app, connection=bench.connection, wait_time=1) as worker:
-        journal.wait(25, ENDED)
-        bench.wait_empty(url)
-    assert sorted(bench.deleted(url)) == sorted(ids)
-    assert bench.receives(url) == Counter(ids)
-    assert sorted(line.id for line in journal.lines(ENDED)) == sorted(ids)
-    assert not [event for event in bench.told(url, "deleted") if event.get("stale")]
-    assert (worker.snapshot().in_flight, worker.exit_code) == (0, 0)
+    queue = app.queue("q", str)
+    queue.handler(lambda body: None)
+    work = worker(app)
+    ids = queue.send_many([f"m{n}" for n in range(25)])
+    assert sorted(run.message.id for run in work.drain()) == sorted(ids)
+    assert sorted(fake_sqs.deleted("q")) == sorted(ids)
+    assert fake_sqs.receives("q") == Counter(ids)
+    assert not [event for event in fake_sqs.events("q", "deleted") if event.stale]
+    assert fake_sqs.held("q") == (0, 0, 0)
+    assert work.snapshot().in_flight == 0
+    assert fake_sqs.calls("DeleteMessageBatch").entries == 25
+    assert fake_sqs.calls("DeleteMessageBatch").requests == 3, "as few as ten a batch allow"
 
 
 def test_parity_02_extended_by_the_handler(fake_sqs: FakeSQS, worker: StartWorker) -> None:
@@ -60,8 +60,8 @@ def test_parity_02_extended_by_the_handler(fake_sqs: FakeSQS, worker: StartWorke
     changes = fake_sqs.events("q", "visibility changed")
     assert [event.timeout for event in changes if event.id == by_hand] == [300]
     assert len([event for event in changes if event.id == neighbour]) >= 3, "its routine extensions go on"
-    assert receives(fake_sqs, "q") == Counter([by_hand, neighbour])
-    assert sorted(deleted(fake_sqs, "q")) == sorted([by_hand, neighbour])
+    assert fake_sqs.receives("q") == Counter([by_hand, neighbour])
+    assert sorted(fake_sqs.deleted("q")) == sorted([by_hand, neighbour])
 
 
 def test_parity_03_long_handlers_cost_batches_not_threads(bench: Bench, journal: Journal) -> None:
@@ -116,8 +116,8 @@ def test_parity_04_handler_longer_than_any_visibility_timeout(fake_sqs: FakeSQS,
     release.set()
     work.drain()
     for timeout, queue in queues.items():
-        assert receives(fake_sqs, queue.name) == {ids[timeout]: 1}
-        assert deleted(fake_sqs, queue.name) == [ids[timeout]]
+        assert fake_sqs.receives(queue.name) == {ids[timeout]: 1}
+        assert fake_sqs.deleted(queue.name) == [ids[timeout]]
         assert {event.timeout for event in fake_sqs.events(queue.name, "visibility changed")} == {timeout}
         assert not fake_sqs.events(queue.name, "expired")
 
@@ -160,6 +160,35 @@ def test_parity_08_each_entry_of_a_batch_counts_for_itself(bench: Bench) -> None
     assert bench.counts(url) == (0, 0, 0)
 
 
+def test_parity_08_a_lost_answer_is_asked_for_again(bench: Bench, journal: Journal) -> None:
+    """Deletes whose answer is lost over HTTP, and entries that fail there, are sent again; no handler runs again."""
+    url = bench.queue(LONG)
+    app = hadoken.App("t")
+
+    @app.queue(bench.name(url), str).handler
+    def handle(body: str, ctx: hadoken.Context) -> None:
+        with journal.run(ctx):
+            pass
+
+    delete = {"operation": "DeleteMessageBatch", "queue": bench.name(url)}
+    with bench.faults(
+        {**delete, "nth": 1, "answer": "reset", "applied": True},
+        {**delete, "nth": 2, "status": 500, "applied": True},
+        {**delete, "nth": 3, "answer": "truncated"},
+        {**delete, "times": 2, "entries": [0, 3], "entry_code": "InternalError"},
+    ) as fired:
+        ids = bench.send_many(url, [f"m{n}" for n in range(10)])
+        with hadoken.Worker(app, connection=bench.connection, wait_time=1):
+            journal.wait(10, ENDED)
+            bench.wait_empty(url)
+            assert wait_until(lambda: fired() == [1, 1, 1, 2]), fired()
+        assert bench.requests("DeleteMessageBatch") >= 6
+    assert Counter(line.id for line in journal.lines(ENDED)) == Counter(ids), "each ran once"
+    assert bench.receives(url) == Counter(ids)
+    assert sorted(bench.deleted(url)) == sorted(ids), "really deleted once, however often it was asked for"
+    assert not bench.told(url, "expired")
+
+
 @pytest.mark.parametrize("refused", [(0,), (0, 1, 2, 3, 4)])
 def test_parity_08_a_failed_entry_is_tried_again(
     refused: tuple[int, ...], fake_sqs: FakeSQS, worker: StartWorker
@@ -173,6 +202,6 @@ def test_parity_08_a_failed_entry_is_tried_again(
     ids = queue.send_many([f"m{n}" for n in range(5)])
     assert len(work.drain()) == 5
     assert work.snapshot().counts["q"]["deleted"] == 5
-    assert sorted(deleted(fake_sqs, "q")) == sorted(ids)
+    assert sorted(fake_sqs.deleted("q")) == sorted(ids)
     assert faults.fired == 1
     assert 2 <= work.snapshot().requests["DeleteMessageBatch"] <= 1 + len(refused), "each again by itself at the worst"

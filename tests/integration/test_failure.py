@@ -10,7 +10,6 @@ import pytest
 import hadoken
 from hadoken import limits
 from hadoken.testing import DrivenWorker, FakeSQS, StartWorker
-from tests.support.testimony import deleted, receives
 
 
 class Hopeless(Exception):
@@ -38,7 +37,7 @@ def test_parity_26_fails_twice_then_works(fake_sqs: FakeSQS, worker: StartWorker
         mine = [run for run in work.runs if run.message.id == id_]
         assert [(run.message.receive_count, run.attempt) for run in mine] == [(1, 1), (2, 2), (3, 3)]
         assert [event.count for event in fake_sqs.events("q", "received") if event.id == id_] == [1, 2, 3]
-    assert sorted(deleted(fake_sqs, "q")) == sorted(ids)
+    assert sorted(fake_sqs.deleted("q")) == sorted(ids)
     counts = work.snapshot().counts["q"]
     assert (counts["failed"], counts["retried"], counts["acked"], counts["lost"]) == (6, 6, 3, 0)
 
@@ -85,8 +84,8 @@ def test_parity_27_waits_fit_what_sqs_allows(fake_sqs: FakeSQS, worker: StartWor
     for id_ in (ids[body] for body in ("policy", "longer", "day")):
         assert limits.VISIBILITY_TOTAL - 60 < changed[id_].timeout <= limits.VISIBILITY_TOTAL
         assert changed[id_].at + changed[id_].timeout <= received[id_].at + limits.VISIBILITY_TOTAL
-    assert fake_sqs.queues.counters.of("ChangeMessageVisibilityBatch").failed == 0
-    assert deleted(fake_sqs, "q") == [ids["zero"]]
+    assert fake_sqs.calls("ChangeMessageVisibilityBatch").failed == 0
+    assert fake_sqs.deleted("q") == [ids["zero"]]
     assert sorted(run.body for run in work.advance("12h")) == ["day", "longer", "policy"], "and then it comes back"
 
 
@@ -111,7 +110,7 @@ def test_parity_28_non_retryable(
     work = worker(app, raise_errors=False)
     hopeless, special, retried = queue.send_many(["hopeless", "special", "retried"])
     work.drain()
-    assert receives(fake_sqs, "q") == {hopeless: 1, special: 1, retried: 2}
+    assert fake_sqs.receives("q") == {hopeless: 1, special: 1, retried: 2}
     assert reasons(work, queue) == {
         hopeless: ("hopeless", "Hopeless: no way"),
         special: ("special", "StillHopeless: no way"),
@@ -139,7 +138,7 @@ def test_parity_29_non_retryable_wins_over_intervals(fake_sqs: FakeSQS, worker: 
     work = worker(app, raise_errors=False)
     id_ = queue.send("a")
     assert len(work.drain()) == 1
-    assert receives(fake_sqs, "q") == {id_: 1}
+    assert fake_sqs.receives("q") == {id_: 1}
     assert reasons(work, queue) == {id_: ("a", "Hopeless: a")}
     assert work.advance("1h") == []
 
@@ -167,8 +166,8 @@ def test_parity_30_error_hook(fake_sqs: FakeSQS, worker: StartWorker) -> None:
     id_ = queue.send("a")
     work.drain()
     assert told == [(f"RuntimeError('attempt {n}')", "q", id_, "a", n) for n in (1, 2)]
-    assert receives(fake_sqs, "q") == {id_: 3}
-    assert deleted(fake_sqs, "q") == [id_]
+    assert fake_sqs.receives("q") == {id_: 3}
+    assert fake_sqs.deleted("q") == [id_]
 
 
 def test_parity_31_max_receive_count(fake_sqs: FakeSQS, worker: StartWorker) -> None:
@@ -187,9 +186,9 @@ def test_parity_31_max_receive_count(fake_sqs: FakeSQS, worker: StartWorker) -> 
     ids = queue.send_many(["a", "b", "c"])
     work.advance("1h")
     assert Counter(last) == {(1, False): 3, (2, True): 3}
-    assert receives(fake_sqs, "q") == dict.fromkeys(ids, 2)
+    assert fake_sqs.receives("q") == dict.fromkeys(ids, 2)
     assert {event.id for event in fake_sqs.events("q", "moved")} == set(ids)
-    assert not deleted(fake_sqs, "q")
+    assert not fake_sqs.deleted("q")
     assert sorted(letter.body for letter in work.dead_letters(queue)) == ["a", "b", "c"]
 
 

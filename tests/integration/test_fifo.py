@@ -10,7 +10,6 @@ import pytest
 import hadoken
 from hadoken.testing import DrivenWorker, FakeSQS, StartWorker
 from tests.support.journal import ENDED, STARTED, Journal
-from tests.support.testimony import deleted, receives
 from tests.support.waiting import GLOBAL
 
 PATIENCE = 0.05  # seconds of real time for handlers that wait for the test
@@ -46,9 +45,9 @@ def test_parity_23_five_in_order(app: hadoken.App, fake_sqs: FakeSQS, worker: St
     work.drain()
     assert [line.id for line in journal.lines(STARTED)] == ids
     assert not journal.overlaps()
-    assert deleted(fake_sqs, "q.fifo") == ids
-    assert receives(fake_sqs, "q.fifo") == Counter(ids)
-    calls = fake_sqs.queues.counters.of("ReceiveMessage")
+    assert fake_sqs.deleted("q.fifo") == ids
+    assert fake_sqs.receives("q.fifo") == Counter(ids)
+    calls = fake_sqs.calls("ReceiveMessage")
     assert calls.requests - calls.empty == 2, "one that brought all five, and the one that waits"
 
 
@@ -80,7 +79,7 @@ def test_parity_23_a_hundred_groups(app: hadoken.App, fake_sqs: FakeSQS, worker:
     assert [(line.group, line.count, line.attempt) for line in journal.lines(STARTED) if line.attempt > 1] == [
         ("g7", 1, 2)
     ], "retried in place: SQS counts one receive"
-    assert receives(fake_sqs, "q.fifo") == Counter(id_ for group in groups for id_ in ids[group])
+    assert fake_sqs.receives("q.fifo") == Counter(id_ for group in groups for id_ in ids[group])
 
 
 def test_parity_23_groups_run_side_by_side(app: hadoken.App, worker: StartWorker, journal: Journal) -> None:
@@ -118,7 +117,7 @@ def test_parity_25_rest_stays_leased_while_its_head_waits(
     assert work.advance("99s") == []
     work.advance("1s")
     assert handled(work) == ids
-    assert receives(fake_sqs, "q.fifo") == Counter(ids)
+    assert fake_sqs.receives("q.fifo") == Counter(ids)
     failed, again, *_ = work.runs
     assert (failed.attempt, again.attempt) == (1, 2)
     assert again.at == pytest.approx(failed.at + 100)
@@ -146,7 +145,7 @@ def test_parity_25_poisoned_head_is_dead_lettered_alone(
     work.drain()
     assert [line.attempt for line in journal.lines(STARTED) if line.id == head] == [1, 2, 3]
     assert [line.id for line in journal.lines(ENDED)] == rest
-    assert receives(fake_sqs, "q.fifo") == Counter([head, *rest])
+    assert fake_sqs.receives("q.fifo") == Counter([head, *rest])
     assert not fake_sqs.events("q.fifo", "moved")
     (copy,) = work.dead_letters(queue)
     assert (copy.body, copy.message_group_id) == ("m0", "g")
@@ -169,7 +168,7 @@ def test_parity_25_released_beyond_the_hold_limit(app: hadoken.App, fake_sqs: Fa
     assert work.advance("59s") == []
     work.advance("1s")
     assert handled(work) == ids
-    assert receives(fake_sqs, "q.fifo") == dict.fromkeys(ids, 2)
+    assert fake_sqs.receives("q.fifo") == dict.fromkeys(ids, 2)
 
 
 def test_fifo_longer_than_the_visibility_timeout(app: hadoken.App, fake_sqs: FakeSQS, worker: StartWorker) -> None:
@@ -191,6 +190,6 @@ def test_fifo_longer_than_the_visibility_timeout(app: hadoken.App, fake_sqs: Fak
     for timeout, queue in queues.items():
         changes = [event for event in fake_sqs.events(queue.name, "visibility changed") if event.id == ids[timeout][0]]
         assert len(changes) >= 60 / timeout, "about each half of it"
-        assert receives(fake_sqs, queue.name) == Counter(ids[timeout])
-        assert deleted(fake_sqs, queue.name) == ids[timeout]
+        assert fake_sqs.receives(queue.name) == Counter(ids[timeout])
+        assert fake_sqs.deleted(queue.name) == ids[timeout]
         assert not fake_sqs.events(queue.name, "expired")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 
 from hadoken import Connection
@@ -67,6 +69,26 @@ class Bench(Sqs):
             assert "Failed" not in answer, answer
             ids.extend(one["MessageId"] for one in sorted(answer["Successful"], key=lambda one: int(one["Id"])))
         return ids
+
+    @contextmanager
+    def faults(self, *rules: Mapping[str, object], seed: int = 0) -> Iterator[Callable[[], list[int]]]:
+        """Make calls fail as long as a block lasts: rules as `POST /_hadoken/faults` takes them.
+
+        Yields:
+            What tells how often each rule has fired so far, in their order.
+        """
+        self._set_faults({"seed": seed, "rules": list(rules)})
+        try:
+            yield lambda: [rule["fired"] for rule in self._server.get("faults")["rules"]]
+        finally:
+            self._set_faults({"rules": []})
+
+    def _set_faults(self, script: Mapping[str, object]) -> None:
+        with closing(http.client.HTTPConnection("127.0.0.1", self._server.port, timeout=GLOBAL)) as connection:
+            connection.request("POST", "/_hadoken/faults", json.dumps(script), {"Connection": "close"})
+            answer = connection.getresponse()
+            said = answer.read().decode()
+        assert answer.status == http.client.OK, said
 
     # ----------------------------------------------------------------------------------------------------- testimony
     def told(self, url: str, what: str, id_: str | None = None) -> list[dict[str, Any]]:

@@ -220,10 +220,7 @@ class LocalSQS:
             outcome: Answer | SQSError = self._outcome(operation, fault, act)
             outcome = _lost(operation, fault) or outcome
             outcome = self._said(operation, _name(request.queue_url), _size(request), fault, outcome)
-            if self._loop is None or self._loop.is_closed():
-                self._parking.flush()
-            else:  # perhaps another thread's call: futures are the loop's to settle
-                self._loop.call_soon_threadsafe(self.wake)
+            self._tell_polls()
         if isinstance(outcome, SQSError):
             raise outcome
         return outcome
@@ -233,6 +230,13 @@ class LocalSQS:
     def _future(self) -> asyncio.Future[Any]:
         self._loop = asyncio.get_running_loop()
         return self._loop.create_future()
+
+    def _tell_polls(self) -> None:
+        """Let parked polls look at what has changed; for a caller that holds the lock."""
+        if self._loop is None or self._loop.is_closed():
+            self._parking.flush()
+        else:  # perhaps another thread's call: futures are the loop's to settle
+            self._loop.call_soon_threadsafe(self.wake)
 
     def _next(self) -> float | None:
         times = [at for at in (self._parking.next(), self._late.next()) if at is not None]

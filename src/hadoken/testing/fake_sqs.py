@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, overload
+
+import msgspec
 
 from hadoken.clock import VirtualClock
 from hadoken.errors import ConfigurationError
 from hadoken.local import provision
 from hadoken.local.faults import Faults
 from hadoken.local.inprocess import BlockingLocalSQS, LocalSQS
+from hadoken.local.state import messages, requests
+from hadoken.local.state.eventlog import What
 from hadoken.local.state.profile import AWS, Profile
 from hadoken.local.state.refusals import Refusal
 from hadoken.local.state.requests import AttributeValue, GetQueueAttributes
@@ -19,6 +25,7 @@ from hadoken.sqs.address import name_of, url_of
 
 if TYPE_CHECKING:
     from hadoken.app import App
+    from hadoken.local.state.counters import Count
     from hadoken.local.state.eventlog import Event
     from hadoken.sending import Door
 
@@ -31,6 +38,14 @@ class SentEntry(NamedTuple):
     queue: str
     message_id: str
     entry: api.SendEntry
+
+
+class Held(NamedTuple):
+    """How many messages a queue holds, by what becomes of them next."""
+
+    visible: int
+    in_flight: int
+    delayed: int
 
 
 class FakeSQS(LocalSQS):
@@ -106,6 +121,33 @@ class FakeSQS(LocalSQS):
             )
         return answer
 
+    def send(
+        self,
+        queue: str,
+        *bodies: str,
+        attributes: Mapping[str, str] | None = None,
+        message_group_id: str | None = None,
+    ) -> list[str]:
+        """Send texts as some other program would: as they are, to any queue; no fault is applied.
+
+        Args:
+            queue: name.
+            *bodies: one message each.
+            attributes: of each message, as String.
+            message_group_id: of each message; a FIFO queue wants one, and no body counts there as a repeat.
+
+        Returns:
+            The message ids, in the order of the bodies. `DrivenWorker.sent` leaves these messages out.
+
+        Raises:
+            SQSError: what SQS refuses.
+        """
+        values = {name: AttributeValue("String", text) for name, text in (attributes or {}).items()}
+        with self._lock:
+            ids = [self._send(queue, body, values, message_group_id) for body in bodies]
+            self._tell_polls()
+        return ids
+
     def events(self, queue: str, *what: str) -> list[Event]:
         """What happened to the messages of a queue, in order: all of it, or only "sent", "received", "deleted"...
 
@@ -115,6 +157,28 @@ class FakeSQS(LocalSQS):
         """
         with self._lock:
             return [one for one in self.queues.log.since() if one.queue == queue and (not what or one.what in what)]
+
+    def receives(self, queue: str) -> Counter[str]:
+        """Message id -> how often it was received from a queue; without those that never were."""
+        return Counter(event.id for event in self.events(queue, What.RECEIVED))
+
+    def deleted(self, queue: str) -> list[str]:
+        """The ids of messages that were really deleted from a queue, in order; one that is there twice came back."""
+        return [event.id for event in self.events(queue, What.DELETED) if event.found]
+
+    def held(self, queue: str) -> Held:
+        """How many messages a queue holds."""
+        with self._lock:
+            found = self.queues.named(queue)
+            return Held(found.visible, found.in_flight, found.delayed)
+
+    def calls(self, operation: str) -> Count:
+        """How often an operation such as "DeleteMessageBatch" was called so far, with how many entries: what AWS bills.
+
+        Attributes of the copy that this returns: `requests`, `entries`, `refused`, `failed`, `empty`.
+        """
+        with self._lock:
+            return msgspec.structs.replace(self.queues.counters.of(operation))
 
     def advance(self, seconds: float) -> None:
         """Move the clock; with a worker running on it, that worker does all that becomes due."""
@@ -184,6 +248,19 @@ class FakeSQS(LocalSQS):
         if url is not None:
             self.queues.also_at(url, name_of(address))
         return name_of(address)
+
+    def _send(self, queue: str, body: str, attributes: dict[str, AttributeValue], message_group_id: str | None) -> str:
+        request = requests.SendMessage(
+            queue_url=queue,
+            message_body=body,
+            message_attributes=attributes or None,
+            message_group_id=message_group_id,
+            message_deduplication_id=uuid.uuid4().hex if queue.endswith(".fifo") else None,
+        )
+        try:
+            return messages.send_message(self.queues, request, _CLIENT).message_id
+        except Refusal as refusal:
+            raise api.sqs_error("SendMessage", refusal.shape, refusal.message, status=refusal.status) from refusal
 
 
 def _refuse_same_name(app: App) -> None:

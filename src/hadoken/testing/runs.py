@@ -27,6 +27,7 @@ class Run:
         message: what it was given; where the body did not decode, the body is the text.
         attempt: which start of a handler on this message it was, from 1.
         at: seconds of the virtual lease clock when it was started.
+        thread: name of the thread it ran on, such as "hadoken-default-1".
         outcome: how it ended: what it returned or raised, `Ack()` for None; for an exception what the retry policy
             makes of it.
         error: the exception it raised, or the body's DecodeError; None where it raised none, or an outcome.
@@ -37,6 +38,7 @@ class Run:
     message: Message[Any]
     attempt: int
     at: float
+    thread: str
     outcome: Outcome
     error: BaseException | None = None
 
@@ -125,4 +127,5 @@ def observed(handler: AnyHandler, raw: ReceivedMessage, ctx: Context, clock: Clo
     verdict = handler.without_jitter().run(raw, ctx, clock, keep=raised.append)
     message = getattr(ctx, "message", None) or handler.undecoded(raw)
     error = raised[0] if raised else None
-    return verdict, Run(handler.name, handler.queue_name, message, ctx.attempt, at, outcome_of(verdict), error)
+    thread = threading.current_thread().name
+    return verdict, Run(handler.name, handler.queue_name, message, ctx.attempt, at, thread, outcome_of(verdict), error)
