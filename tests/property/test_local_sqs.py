@@ -285,7 +285,7 @@ class LocalSqsMachine(RuleBasedStateMachine):
 
 def stored(queue: Queue) -> list[Stored]:
     """All messages of a queue."""
-    return list(queue._messages.values())
+    return queue.messages
 
 
 TestLocalSqs = LocalSqsMachine.TestCase

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from hadoken.local.faults import STATUSES
-from hadoken.local.state import answers, requests
+from hadoken.local.state import answers, requests, returning
 from hadoken.local.state.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _uncover(queues: Queues, queue_url: str | None, found: answers.ReceiveMessag
         handle = queues.handles.read(one.receipt_handle)
         if handle is not None:
             with contextlib.suppress(Refusal):  # received for no time at all: its lease has ended, it is visible
-                queue.change(handle, one.receipt_handle, 0, CLIENT)
+                returning.change(queue, handle, one.receipt_handle, 0, CLIENT)
 
 
 def _moved(message: answers.Message, seconds: float) -> answers.Message:

@@ -19,10 +19,10 @@ from hadoken.local.faults import SOUND, Fault, Faults
 from hadoken.local.state import messages, requests
 from hadoken.local.state.deadlines import Deadlines
 from hadoken.local.state.eventlog import Call, What
+from hadoken.local.state.house import MAX_IN_FLIGHT
 from hadoken.local.state.parking import Parking
 from hadoken.local.state.poll import Poll
 from hadoken.local.state.profile import AWS, Profile
-from hadoken.local.state.queue import MAX_IN_FLIGHT
 from hadoken.local.state.queues import Queues
 from hadoken.local.state.refusals import Refusal
 from hadoken.sqs import api

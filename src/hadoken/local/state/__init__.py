@@ -3,7 +3,10 @@
 The map, from the inside out:
 
 - `deadlines`, `handles`, `digests`, `eventlog`, `counters`: the tools.
-- `stored`, `order`, `deduplication`, `attempts`, `queue`: one queue: its messages, their order, their life.
+- `stored`, `order`, `holding`: the messages of a queue, in which order they can be received, and where each stands.
+- `deduplication`, `attempts`: what a FIFO queue remembers besides; `telling`: whom a queue tells what happens.
+- `queue`: one queue, made of these, in a `house` of many; what happens to its messages: `sending`, `receiving`,
+  `returning` (by receipt handle), and `passing` (of time).
 - `profile`, `whims`: how kind it is: as AWS is known to be, or as harsh as its documents allow.
 - `requests`, `answers`, `refusals`, `checks`: what can be asked, what is said, what is refused and in which words.
 - `settings`, `redrive`, `tags`, `permissions`, `pages`: what belongs to a queue besides its messages.

@@ -11,7 +11,7 @@ import uuid
 from typing import TYPE_CHECKING, TypeVar
 
 from hadoken import limits
-from hadoken.local.state import answers, checks, refusals
+from hadoken.local.state import answers, checks, refusals, returning, sending
 from hadoken.local.state.digests import attributes_digest, content_digest
 from hadoken.local.state.refusals import Refusal
 from hadoken.local.state.stored import Stored
@@ -104,7 +104,7 @@ def _send(queue: Queue, fields: requests.MessageFields, client: str, *, entry: s
     )
     # Zero on a FIFO queue means the queue's own delay: a message of its own is not allowed one.
     delay = None if queue.settings.fifo else fields.delay_seconds
-    accepted = queue.send(message, delay, client)
+    accepted = sending.send(queue, message, delay, client)
     return answers.SendMessage(
         id=entry,
         message_id=accepted.id,
@@ -117,7 +117,7 @@ def _send(queue: Queue, fields: requests.MessageFields, client: str, *, entry: s
 
 def _delete(queues: Queues, queue: Queue, asked: requests.DeleteMessage | requests.DeleteEntry, client: str) -> None:
     text = checks.required(asked.receipt_handle, "ReceiptHandle")
-    queue.delete(_read(queues, queue, text), text, client)
+    returning.delete(queue, _read(queues, queue, text), text, client)
 
 
 def _change(
@@ -125,7 +125,7 @@ def _change(
 ) -> None:
     text = checks.required(asked.receipt_handle, "ReceiptHandle")
     timeout = checks.visibility(checks.required(asked.visibility_timeout, "VisibilityTimeout"), 0)
-    queue.change(_read(queues, queue, text), text, timeout, client)
+    returning.change(queue, _read(queues, queue, text), text, timeout, client)
 
 
 def _read(queues: Queues, queue: Queue, text: str) -> Handle:

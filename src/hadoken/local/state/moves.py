@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from hadoken.local.state import answers
+from hadoken.local.state import answers, sending
 from hadoken.local.state.deadlines import Deadlines
 from hadoken.local.state.refusals import no_queue
 from hadoken.local.state.stored import Stored
@@ -170,7 +170,7 @@ class Moves:
             task.failure = no_queue().legacy if arn else NO_SOURCE
             return False
         task.source.give_up(message, target.name)
-        target.send(_renewed(message, fifo=target.settings.fifo), None, CLIENT)
+        sending.send(target, _renewed(message, fifo=target.settings.fifo), None, CLIENT)
         task.moved += 1
         return True
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hadoken import limits
-from hadoken.local.state import answers, checks
+from hadoken.local.state import answers, checks, receiving
 from hadoken.local.state.digests import attributes_digest
 from hadoken.local.state.refusals import Refusal
 
@@ -65,7 +65,7 @@ class Poll:
         self.queue.tick(self._queues.clock.lease())
         if not self.wait and self.queue.misses():
             return answers.ReceiveMessage()
-        taken = self.queue.receive(self._limit, self._timeout, self._client, self._attempt)
+        taken = receiving.receive(self.queue, self._limit, self._timeout, self._client, self._attempt)
         return answers.ReceiveMessage([self._rendered(one) for one in taken])
 
     def refuse_over_limit(self) -> None:

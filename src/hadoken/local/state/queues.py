@@ -14,10 +14,11 @@ from hadoken.local.state import answers, checks, redrive, settings
 from hadoken.local.state.counters import Counters
 from hadoken.local.state.eventlog import EventLog
 from hadoken.local.state.handles import Handles
+from hadoken.local.state.house import MAX_IN_FLIGHT, House
 from hadoken.local.state.moves import Moves
 from hadoken.local.state.pages import page
 from hadoken.local.state.profile import AWS, Profile
-from hadoken.local.state.queue import MAX_IN_FLIGHT, House, Queue
+from hadoken.local.state.queue import Queue
 from hadoken.local.state.refusals import Refusal, no_queue
 from hadoken.local.state.settings import Settings
 from hadoken.local.state.whims import Shuffle
@@ -94,7 +95,7 @@ class Queues:
         self._shuffle = Shuffle(seed) if profile.shuffled_answers else None
         self._witness = witness
         self._house = House(
-            clock, self.log, self.handles, self.touch, self.by_arn, profile, seed, max_in_flight, witness
+            clock, self.log, self.handles, self.touched, self.by_arn, profile, seed, max_in_flight, witness
         )
 
     def __iter__(self) -> Iterator[Queue]:
@@ -104,10 +105,6 @@ class Queues:
     def in_any_order(self, entries: list[T]) -> list[T]:
         """The entries of a batch's answer, in an order that says nothing if the profile has it so."""
         return entries if self._shuffle is None else self._shuffle(entries)
-
-    def touch(self, queue: Queue) -> None:
-        """Note that a queue is worth a look."""
-        self.touched[queue] = None
 
     def find(self, queue_url: str | None) -> Queue:
         """The queue at a URL, with everything due done. Only the path counts, so a foreign host is no obstacle.
