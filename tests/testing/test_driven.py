@@ -10,7 +10,7 @@ import pytest
 
 import hadoken
 from hadoken.pipeline.executor import Executor
-from hadoken.testing import DrivenWorker, FakeSQS, StartWorker, worker
+from hadoken.testing import DrivenWorker, FakeSQS, Rule, StartWorker, worker
 from hadoken.testing.waiting import wait_until
 from tests.support.waiting import GLOBAL
 
@@ -511,6 +511,63 @@ def test_a_handler_cannot_drive(app: hadoken.App, worker: StartWorker) -> None:
     orders.send("a")
     with pytest.raises(hadoken.LifecycleError, match="would wait for itself"):
         work.drain()
+
+
+def test_two_threads_cannot_drive_at_once(app: hadoken.App, worker: StartWorker) -> None:
+    """A call during another one is refused at once, and the other one goes on."""
+    orders = app.queue("orders", str)
+    begun, release = threading.Event(), threading.Event()
+
+    @orders.handler
+    def handle(body: str) -> None:
+        begun.set()
+        assert release.wait(GLOBAL)
+
+    work = worker(app)
+    orders.send("a")
+    first = threading.Thread(target=work.drain)
+    first.start()
+    assert begun.wait(GLOBAL)
+    with pytest.raises(hadoken.LifecycleError, match="while another call is under way"):
+        work.drain()
+    release.set()
+    first.join(GLOBAL)
+    assert bodies(work) == ["a"]
+
+
+def test_a_handler_that_is_told_to_end_can(app: hadoken.App, worker: StartWorker, fake_sqs: FakeSQS) -> None:
+    """Time stands still until a handler has done what it does when it is cancelled: its outcome counts."""
+    orders = app.queue("orders", str)
+
+    @orders.handler(time_limit=60, visibility_timeout=30, retry=hadoken.fixed(300))
+    def handle(body: str, ctx: hadoken.Context) -> None:
+        pause = threading.Event()
+        while not ctx.cancelled:
+            assert not pause.wait(0.001)
+        raise TimeoutError
+
+    work = worker(app, raise_errors=False)
+    orders.send("slow")
+    (run,) = work.advance("5m")
+    assert (run.attempt, repr(run.outcome)) == (1, "Retry(after=300, reason='TimeoutError')")
+    assert [event.at - run.at for event in fake_sqs.events("orders", "received")] == [0]
+    assert [again.attempt for again in work.advance("3m")] == [2]
+
+
+def test_waits_for_an_sqs_that_fails_are_their_bounds(app: hadoken.App, fake_sqs: FakeSQS) -> None:
+    """The engine's own waits are the same in each run, too: 2 s at the start, then 0.2 s, 0.4 s, 0.8 s for a delete."""
+    faults = fake_sqs.faults
+    faults.add(Rule(operation="GetQueueUrl", code="ServiceUnavailable", times=1))
+    faults.add(Rule(operation="DeleteMessageBatch", code="ServiceUnavailable", times=3))
+    orders = app.queue("orders", str)
+    orders.handler(lambda body: None)
+    began = fake_sqs.clock.lease()
+    with worker(app, sqs=fake_sqs) as work:
+        orders.send("a")
+        (run,) = work.drain()
+        assert run.at - began == pytest.approx(2, abs=1e-3)
+        (deleted,) = fake_sqs.events("orders", "deleted")
+        assert deleted.at - run.at == pytest.approx(0.1 + 0.2 + 0.4 + 0.8, abs=1e-3), "the first is the batch's"
 
 
 def test_several_pools(app: hadoken.App, worker: StartWorker) -> None:

@@ -23,7 +23,7 @@ from hadoken.testing import hanging, looking
 from hadoken.testing.fake_sqs import FakeSQS
 from hadoken.testing.runs import Observed, Run, Runs
 from hadoken.testing.spans import seconds_of
-from hadoken.testing.virtual_time import Drive, Pace, VirtualLoop
+from hadoken.testing.virtual_time import Drive, Longest, Pace, VirtualLoop
 from hadoken.threads.spawn import Threads
 from hadoken.worker.engine import Engine
 from hadoken.worker.plan import plan
@@ -44,6 +44,7 @@ TIMEOUT: Final = 5.0  # real seconds; far beyond what a test's handlers need
 PATIENCE: Final = 0.2  # real seconds; see DrivenWorker
 LAST_JOIN: Final = 1.0  # real seconds for threads that were told to end and have nothing to wait for
 A_DAY: Final = 86_400.0  # virtual seconds: 4,320 long polls of each queue
+FEW_QUEUES: Final = 5  # a day of which takes 0.35 s on a quiet machine; far below TIMEOUT on a busy one
 MOST_AHEAD: Final = 3_600.0  # virtual seconds that a drain may spend on failing calls
 
 
@@ -58,7 +59,8 @@ class DrivenWorker:
         sqs: where its messages come from, and where everything goes that the app sends meanwhile.
         concurrency, queues, drain_timeout: as for `hadoken.Worker`; the drain timeout is virtual.
         raise_errors: whether an exception of a handler is raised in the test, by the call during which it came up.
-        timeout: real seconds that a call may take before it fails; `advance` as many more for each day.
+        timeout: real seconds that a call may take before it fails; `advance` as many more for each day, and yet more
+            where there are more than five queues.
         patience: real seconds after which a handler that has not returned counts as one that waits for the test:
             `advance` then moves time under it. `drain` waits for every handler.
 
@@ -103,6 +105,7 @@ class DrivenWorker:
             clock=sqs.clock,
             make_loop=lambda: VirtualLoop(sqs, self._pace),
             observe=lambda handler: Observed(handler, self._runs.add),
+            randomness=Longest(),
         )
         self._pace.engine = self.engine
         self.engine.notice = self._pace.let_go
@@ -182,7 +185,8 @@ class DrivenWorker:
         def until() -> float | None:
             return end if self.sqs.clock.lease() < end else self._calls_due(last)
 
-        within = self._timeout * (1 + seconds / A_DAY)
+        queues = max(len(self._plan.queues) / FEW_QUEUES, 1.0)
+        within = self._timeout * (1 + queues * seconds / A_DAY)
         self._drive(until, f"advance({span!r})", patience=self._patience, timeout=within)
         return self._done()
 
@@ -325,6 +329,8 @@ class DrivenWorker:
             raise LifecycleError(f"{what}: this worker has ended", hint="call it inside the block")
         if any(birth.thread is threading.current_thread() for birth in self._threads.alive()):
             raise LifecycleError(f"{what} in a handler: it would wait for itself", hint="call it in the test")
+        if self._pace.busy:
+            raise LifecycleError(f"{what} while another call is under way", hint="drive a worker from one thread")
         within = self._timeout if timeout is None else timeout
         if not self._pace.drive(Drive(until, patience), within):
             raise hanging.late(what, within, hanging.in_hand(self.engine), self._runs.all())

@@ -11,20 +11,30 @@ from __future__ import annotations
 
 import asyncio
 import math
+import random
 import selectors
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hadoken.clock import SYSTEM, Wake
 
 if TYPE_CHECKING:
     from hadoken.testing.fake_sqs import FakeSQS
     from hadoken.worker.engine import Engine
+    from hadoken.worker.pool import Pool
 
 # Seconds: far below what anything waits for, far above what is lost when seconds are added and taken off again.
 TICK: Final = 1e-6
 _LOOK: Final = 60.0  # seconds between looks at a gate that nobody opens; only so that the wait has a bound
+
+
+class Longest(random.Random):
+    """Draws the upper bound of each wait: nothing in a test is left to chance."""
+
+    def uniform(self, a: float, b: float) -> float:
+        """The greater one of two bounds."""
+        return max(a, b)
 
 
 class Drive:
@@ -33,8 +43,9 @@ class Drive:
     Attributes:
         until: asked whenever the engine is at rest: the lease clock up to which time may move; None: that was all.
         patience: real seconds of this drive after which a handler that has not returned counts as one that waits for
-            the test. One that waited in the last drive may have been let go since, so it is counted anew.
-        since: (pool, ticket) -> real time at which this drive first saw a handler run.
+            the test. One that waited in the last drive may have been let go since, so it is counted anew; likewise one
+            that has been told to end.
+        since: what runs -> real time at which this drive first saw it.
         done: set when all of it has been done, or the engine has ended.
     """
 
@@ -43,8 +54,17 @@ class Drive:
     def __init__(self, until: Callable[[], float | None], patience: float) -> None:
         self.until = until
         self.patience = patience
-        self.since: dict[tuple[str, int], float] = {}
+        self.since: dict[_Running, float] = {}
         self.done = Wake()
+
+
+class _Running(NamedTuple):
+    """A handler that runs, and what it has been told."""
+
+    pool: str
+    ticket: int
+    cancelled: bool
+    lease_lost: bool
 
 
 class Pace:
@@ -60,6 +80,11 @@ class Pace:
         self._open = threading.Event()
         self._timer = math.inf
         self.engine: Engine | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a drive is under way. Thread: any."""
+        return self._drive is not None
 
     # ---- for tests ---------------------------------------------------------------------------------------------------
 
@@ -156,15 +181,23 @@ class Pace:
         if engine is None:
             return 0.0
         now = SYSTEM.lease()
-        running = {(pool.name, one.ticket) for pool in engine.pools for one in pool.executor.in_hand()}
-        drive.since = {key: drive.since.get(key, now) for key in running}
+        running = {one for pool in engine.pools for one in _running(pool)}
+        drive.since = {one: drive.since.get(one, now) for one in running}
         left = 0.0
         for pool in engine.pools:
-            mine = [since for (name, _), since in drive.since.items() if name == pool.name]
+            mine = [since for one, since in drive.since.items() if one.pool == pool.name]
             if pool.table.active > len(mine) < pool.concurrency:
                 left = max(left, drive.patience)  # a thread is about to take it, or has just brought it back
             left = max([left, *(since + drive.patience - now for since in mine)])
         return left
+
+
+def _running(pool: Pool) -> Iterator[_Running]:
+    for slot in pool.executor.slots:
+        running = slot.running
+        if running is not None:
+            in_hand, ctx = running
+            yield _Running(pool.name, in_hand.ticket, ctx.cancelled, ctx.lease_lost)
 
 
 class PacedSelector(selectors.DefaultSelector):

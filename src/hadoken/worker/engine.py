@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections import Counter, deque
 from collections.abc import Callable
 from functools import partial
@@ -48,6 +49,7 @@ class Engine:
         clock: all of its time; the loop's own, too, where `make_loop` makes one that goes by it.
         make_loop: makes the loop; None: asyncio's own. `hadoken.testing` gives one that runs in virtual time.
         observe: puts something in the place of a handler, to see its runs; None leaves it as it is.
+        randomness: of all waits between tries; None: one of each part's own.
 
     Attributes:
         executors: pool name -> executor, made here, so that handler threads can start before SQS is asked.
@@ -71,11 +73,13 @@ class Engine:
         clock: Clock = SYSTEM,
         make_loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
         observe: Callable[[AnyHandler], Runs] | None = None,
+        randomness: random.Random | None = None,
     ) -> None:
         self._plan = plan
         self._connect = connect
         self._where = where
         self._make_loop = make_loop
+        self._randomness = randomness
         self.clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sqs: SQS | None = None
@@ -187,10 +191,12 @@ class Engine:
         loop = asyncio.get_running_loop()
         self._connecting = self._connect(loop)
         self._sqs = sqs = await asyncio.shield(self._connecting)
-        queues = await look_up(sqs, self._plan, where=self._where(), on_trouble=self._in_trouble)
+        queues = await look_up(
+            sqs, self._plan, where=self._where(), on_trouble=self._in_trouble, randomness=self._randomness
+        )
         for pool in self._plan.pools:
             infos = [queues[name] for name in pool.handlers]
-            self.pools.append(Pool(pool.name, infos, self.executors[pool.name]))
+            self.pools.append(Pool(pool.name, infos, self.executors[pool.name], randomness=self._randomness))
         self.state = "running"
         if self._wanted_quiet:
             self._be_quiet()

@@ -26,7 +26,12 @@ FIRST_AGAIN, LAST_AGAIN = 1.0, 60.0  # seconds between tries while SQS cannot be
 
 
 async def look_up(
-    sqs: SQS, plan: Plan, *, where: str, on_trouble: Callable[[SQSError], None]
+    sqs: SQS,
+    plan: Plan,
+    *,
+    where: str,
+    on_trouble: Callable[[SQSError], None],
+    randomness: random.Random | None = None,
 ) -> Mapping[str, QueueInfo]:
     """Find all queues of a worker.
 
@@ -35,6 +40,7 @@ async def look_up(
         plan: which queues.
         where: region and endpoint in words, for the error that names missing queues.
         on_trouble: called once, with the first error, when SQS cannot be asked; the search goes on.
+        randomness: of the waits between tries.
 
     Returns:
         Logical name -> what is known of the queue, for every queue of the plan.
@@ -44,6 +50,7 @@ async def look_up(
         ConfigurationError: a queue's settings cannot work, or there are no credentials at all.
     """
     found: dict[str, QueueInfo] = {}
+    jitter = randomness or random.Random()  # noqa: S311 -- jitter, not a secret
     wait = FIRST_AGAIN
     told = False
     while True:
@@ -53,7 +60,7 @@ async def look_up(
         if not told:
             told = True
             on_trouble(trouble)
-        await asyncio.sleep(wait * random.uniform(1.0, 2.0))  # noqa: S311 -- jitter
+        await asyncio.sleep(wait * jitter.uniform(1.0, 2.0))
         wait = min(LAST_AGAIN / 2, wait * 2)
 
 

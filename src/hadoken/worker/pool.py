@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import math
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -60,7 +61,13 @@ class Pool:
     """
 
     def __init__(
-        self, name: str, queues: Sequence[QueueInfo], executor: Executor, *, lookahead: int = LOOKAHEAD
+        self,
+        name: str,
+        queues: Sequence[QueueInfo],
+        executor: Executor,
+        *,
+        lookahead: int = LOOKAHEAD,
+        randomness: random.Random | None = None,
     ) -> None:
         self.name = name
         self.executor = executor
@@ -68,9 +75,9 @@ class Pool:
         self.table = Table()
         self.margin = Margin()
         self.keeper = Keeper(self.margin)
-        self.acknowledger = Acknowledger(self.margin)
+        self.acknowledger = Acknowledger(self.margin, randomness=randomness)
         self.groups = Groups()
-        self.pollers = [Poller(queue) for queue in queues]
+        self.pollers = [Poller(queue, randomness=randomness) for queue in queues]
         self.admission = Admission(self.concurrency, lookahead=lookahead)
         self.counts = {queue.name: Counts() for queue in queues}
         self._drain = Drain(

@@ -117,7 +117,7 @@ def test_trouble_is_told_once_and_tried_again(sqs: LocalSQS, operation: str, mon
         waits.append(seconds)
 
     monkeypatch.setattr(lookup.asyncio, "sleep", no_wait)
-    monkeypatch.setattr(lookup.random, "uniform", lambda _low, high: high)
+    monkeypatch.setattr(lookup.random.Random, "uniform", lambda _self, _low, high: high)
     sqs.faults = Faults([Rule(operation=operation, queue="orders", code="ServiceUnavailable", times=9)])
     trouble: list[SQSError] = []
     found = look_up(sqs, app_of("orders", "mails"), trouble)
