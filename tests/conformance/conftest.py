@@ -42,7 +42,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("sqs", names or [None], indirect=True, ids=names or ["no door"])
 
 
-def can_run(test: pytest.Item | pytest.FunctionDefinition, door: str) -> bool:
+def can_run(test: pytest.Item, door: str) -> bool:
     """Whether a door can show what a test asks; other servers are asked only what is on the list."""
     if door == "virtual":
         return test.get_closest_marker("needs_wire") is None

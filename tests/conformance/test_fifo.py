@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from tests.support.local_sqs import Sqs
@@ -74,11 +76,14 @@ def test_34_as_many_as_possible_of_one_message_group_id_come_first(sqs: Sqs) -> 
     assert sqs.bodies(url) == ["a0", "a2", "a3", "b1"]
 
 
-def test_35_released_last_to_first_one_receive_takes_all(sqs: Sqs, three: tuple[str, list[dict[str, str]]]) -> None:
-    """Released last to first one receive takes all."""
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=lambda order: "".join(map(str, order)))
+def test_35_released_in_any_order_one_receive_takes_all(
+    sqs: Sqs, three: tuple[str, list[dict[str, str]]], order: tuple[int, ...]
+) -> None:
+    """Released last to first, or in any other order before the next receive, one receive takes all, in their order."""
     url, received = three
-    for message in reversed(received):
-        sqs.change(url, message, 0)
+    for position in order:
+        sqs.change(url, received[position], 0)
     assert sqs.bodies(url) == ["m0", "m1", "m2"]
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Self, cast
 from urllib.parse import urlsplit
@@ -51,9 +51,9 @@ class Server:
         pid: of the child.
     """
 
-    def __init__(self, port: int = 0) -> None:
-        """Start it on a port of loopback; 0 takes a free one."""
-        self._start("hadoken.local", str(port))
+    def __init__(self, port: int = 0, *options: str) -> None:
+        """Start it on a port of loopback, with options of `hadoken local`; 0 takes a free one."""
+        self._start("hadoken.local", str(port), *options)
 
     def _start(self, *words: str) -> None:
         self._child = subprocess.Popen(
@@ -143,9 +143,12 @@ class Sqs:
             response = connection.getresponse()
             return Answer(response.status, response.getheader("x-amzn-query-error", ""), response.read())
 
+    def poll(self, url: str, wait: int = 20) -> AbstractContextManager[OpenPoll]:
+        """A long poll of another client, which waits while the test acts and is dropped at the end of the block."""
+        return self._open(url, wait)
+
     @contextmanager
-    def poll(self, url: str, wait: int = 20) -> Iterator[OpenPoll]:
-        """A long poll on a connection of its own, which waits while the test acts."""
+    def _open(self, url: str, wait: int) -> Iterator[OpenPoll]:
         with open_poll(self.url, url, wait) as poll:
             for _ in range(2):
                 self.client.list_queues()  # answered after the poll has reached the server

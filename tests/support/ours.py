@@ -69,7 +69,7 @@ def held(queue: Queue) -> Held:
 
 def begun(url: str, habits: Habits) -> Queues:
     """An empty local SQS with a clock of its own, which begins at a whole second: sums of seconds are exact."""
-    limit = {} if habits.max_in_flight is None else {"max_in_flight": habits.max_in_flight}
+    limit: dict[str, Any] = {} if habits.max_in_flight is None else {"max_in_flight": habits.max_in_flight}
     return Queues(url=url, clock=VirtualClock(), profile=habits.profile, seed=habits.seed, **limit)
 
 
@@ -163,8 +163,8 @@ class Timed(Ours):
         self._server.ask("allow", url, max_in_flight)
 
     @contextmanager
-    def poll(self, url: str, wait: int = 20) -> Iterator[OpenPoll]:
-        """A long poll on a connection of its own; time stands still while it is open, but for `advance`."""
+    def _open(self, url: str, wait: int) -> Iterator[OpenPoll]:
+        # Time stands still while it is open, but for `advance`.
         self._server.ask("hold", True)
         try:
             with open_poll(self.url, url, wait) as poll:
@@ -214,8 +214,7 @@ class Virtual(Ours):
         return Answer(reply.status, reply.query_error, reply.body)
 
     @contextmanager
-    def poll(self, url: str, wait: int = 20) -> Iterator[_ParkedPoll]:
-        """A long poll that waits while the test acts."""
+    def _open(self, url: str, wait: int) -> Iterator[OpenPoll]:
         poll = _ParkedPoll(self._protocol, url, wait)
         try:
             yield poll

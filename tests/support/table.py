@@ -46,7 +46,7 @@ class Found(NamedTuple):
     ours: bool = False
 
 
-def is_ours(test: pytest.Item | pytest.FunctionDefinition) -> bool:
+def is_ours(test: pytest.Item) -> bool:
     """Whether a test asks what no other SQS can be asked, or what AWS is not known to answer."""
     names = cast("pytest.Function", test).fixturenames
     return test.get_closest_marker("ours") is not None or not {"ours", "server", "http"}.isdisjoint(names)
