@@ -59,7 +59,10 @@ class Admin:
             request: any that is not for SQS.
             host: the address it comes from.
         """
-        parts = urlsplit(request.path)
+        try:
+            parts = urlsplit(request.path)
+        except ValueError:  # such as brackets that enclose no address
+            return _not_found(request.path)
         if request.method == b"GET":
             found = self._look(parts.path, parts.query)
             return _not_found(parts.path) if found is None else Reply(200, msgspec.json.encode(found))
@@ -96,8 +99,7 @@ class Admin:
         try:
             script = faultscript.read(body, "fault script")
         except ConfigurationError as error:
-            text = f"{error} ({error.hint})" if error.hint else str(error)
-            return refused(Refusal("InvalidParameterValueException", text))
+            return refused(Refusal("InvalidParameterValueException", str(error)))
         self._faults.set(script.rules, seed=script.seed)
         return self._said()
 

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 MAX_HEAD: Final = 65_536
 # A batch of 1 MiB, each character written as a six-byte escape, with room for base64 and names.
 MAX_BODY: Final = 8 * 1_048_576
+# What may follow a head on the wire: a body in chunks brings their sizes and trailers with it.
+_MAX_REST: Final = 2 * MAX_BODY
 # Requests read ahead on one connection before we stop reading. Guess; boto3 sends one at a time.
 MAX_AHEAD: Final = 32
 # Seconds for a request to be complete once it has begun, and for a client to read an answer that fills its socket.
@@ -127,15 +129,12 @@ class Connection(asyncio.Protocol):
         """Withdraw what waits; drop what was read ahead."""
         self._closing = True
         self._transport = None
-        self._ahead.clear()
-        for timer in (self._incomplete, self._unread, self._delayed, self._lingering):
+        for timer in (self._incomplete, self._unread, self._lingering):
             if timer is not None:
                 timer.cancel()
         self._site.connections.discard(self)
         self.ended.set_result(None)
-        if self._parked is not None:
-            self._site.withdraw(self._parked)
-            self._parked = None
+        self._drop()
 
     def data_received(self, data: bytes) -> None:
         """Read requests, and do them."""
@@ -150,7 +149,7 @@ class Connection(asyncio.Protocol):
             if not self._closing:
                 self._refuse(HTTPStatus.BAD_REQUEST, f"The request cannot be read: {exc}")
         else:
-            self._bound_head(len(data))
+            self._bound(len(data))
         self._watch()
         self._run()
 
@@ -178,12 +177,14 @@ class Connection(asyncio.Protocol):
         self._path += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep the headers that matter."""
-        self._headers[name.lower()] = value
+        """Keep the headers of the head; those behind a body in chunks would change what its head said."""
+        if self._in_head:
+            self._headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
         """Let a client send the body that it announced, unless it is too long."""
-        self._head_bytes = -1
+        self._part_bytes = 0
+        self._in_head = False
         length = self._headers.get(b"content-length", b"")
         if length.isdigit() and (len(length) > len(str(MAX_BODY)) or int(length) > MAX_BODY):
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A body is at most {MAX_BODY} bytes.")
@@ -237,16 +238,20 @@ class Connection(asyncio.Protocol):
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
         self._body_bytes = 0
-        self._head_bytes = 0
+        self._in_head = True
+        self._part_bytes = 0  # read so far: of the head, then of what follows it, sizes of chunks and trailers included
 
     def _header(self, name: bytes) -> str:
         return self._headers.get(name, b"").decode("latin-1")
 
-    def _bound_head(self, size: int) -> None:
-        if self._head_bytes < 0 or self._completed:
-            return  # the head is complete; or how much of this chunk is head is not known, and the next one will count
-        self._head_bytes += size
-        if self._head_bytes > MAX_HEAD:
+    def _bound(self, size: int) -> None:
+        if self._completed:
+            return  # how much of this chunk belongs to the request after it is not known, and the next one will count
+        self._part_bytes += size
+        if not self._in_head:
+            if self._part_bytes > _MAX_REST:
+                self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A body is at most {MAX_BODY} bytes.")
+        elif self._part_bytes > MAX_HEAD:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"A head is at most {MAX_HEAD} bytes.")
 
     def _watch(self) -> None:
@@ -311,6 +316,8 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, request: HTTPRequest, reply: Reply) -> None:
         self._parked = None
+        if self._closing:
+            return  # a poll that takes messages although its client is gone, and what was refused meanwhile
         self._number += 1
         if reply.fault is SOUND:
             data = replies.whole(reply, self._request_id(), self._site.wall(), keep_alive=request.keep_alive)
@@ -354,10 +361,20 @@ class Connection(asyncio.Protocol):
         if self._closing or self._transport is None:
             return
         self._closing = True
+        self._drop()
         reply = protocol.refused(Refusal("SerializationException", text))._replace(status=status, query_error="")
         self._write(replies.whole(reply, self._request_id(), self._site.wall(), keep_alive=False))
         self._transport.write_eof()
         self._lingering = asyncio.get_running_loop().call_later(_LINGER, self.abort)
+
+    def _drop(self) -> None:
+        """Forget what nobody can be answered any more: the poll that waits, the late answer, what was read ahead."""
+        self._ahead.clear()
+        if self._delayed is not None:
+            self._delayed.cancel()
+        if self._parked is not None:
+            self._site.withdraw(self._parked)
+            self._parked = None
 
     def _close(self) -> None:
         """End the connection once the client has what was written."""

@@ -192,6 +192,45 @@ def test_a_send_pipelined_behind_a_poll_that_ends_reaches_the_poll_of_another(
         assert "QueueUrls" in json.loads(theirs.next()[1])
 
 
+def test_a_poll_in_front_of_what_is_no_request_takes_no_message(server: Server, sock: socket.socket) -> None:
+    """The refusal is the last answer on the connection, so the poll that waited there must take nothing any more."""
+    url = json.dumps(f"{server.url}/000000000000/refused").encode()
+    answers = Answers(sock)
+    sock.sendall(request(b"CreateQueue", b'{"QueueName": "refused"}'))
+    assert answers.next()[0] == 200
+    sock.sendall(request(b"ReceiveMessage", b'{"QueueUrl": %s, "WaitTimeSeconds": 20}' % url))
+    assert wait_until(lambda: server.get("state")["parked"] == 1)
+    sock.sendall(b"not http at all\r\n\r\n")
+    assert answers.next()[0] == 400
+    with socket.create_connection(("127.0.0.1", server.port), timeout=GLOBAL) as other:
+        other.sendall(request(b"SendMessage", b'{"QueueUrl": %s, "MessageBody": "x"}' % url))
+        assert Answers(other).next()[0] == 200
+    assert server.get("state")["queues"]["refused"]["visible"] == 1
+    assert server.get("state")["parked"] == 0
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [b"X-Trailer: " + b"x" * 65_000 + b"\r\n", b"1;" + b"e" * 65_000 + b"\r\nx\r\n"],
+    ids=["trailers", "extensions"],
+)
+def test_a_chunked_request_without_end_is_refused(sock: socket.socket, endless: bytes) -> None:
+    """What comes beside the body of a request is bounded, however long it goes on."""
+    end = b"0\r\n" if endless.startswith(b"X") else b""
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + end
+    sock.sendall(head)
+    for _ in range(2 * local_http.MAX_BODY // len(endless) + 2):
+        sock.sendall(endless)
+    assert Answers(sock).next()[0] == 413
+
+
+def test_a_header_behind_the_body_counts_for_nothing(sock: socket.socket) -> None:
+    """A header behind a body in chunks cannot change what the head said."""
+    head = request(body=b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+    sock.sendall(head + b"2\r\n{}\r\n0\r\nX-Amz-Target: AmazonSQS.Frobnicate\r\n\r\n")
+    assert Answers(sock).next()[0] == 200
+
+
 def test_a_client_that_wants_no_second_request_is_served_and_closed(sock: socket.socket) -> None:
     """A client that wants no second request is served and closed."""
     answers = Answers(sock)
