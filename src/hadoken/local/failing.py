@@ -82,7 +82,7 @@ def received(
     queues: Queues, queue_url: str | None, found: answers.ReceiveMessage, fault: Fault
 ) -> answers.ReceiveMessage:
     """What a receive brings: it may stay visible, and its times may be off."""
-    if fault.twice:
+    if fault.twice and found.messages:  # else the queue may be gone: polls on it end by their deadlines
         _uncover(queues, queue_url, found)
     if not fault.clock_offset:
         return found

@@ -6,19 +6,19 @@ of a rule are those of `faults.Rule`.
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import msgspec
 
 from hadoken.errors import ConfigurationError
-from hadoken.local.faults import ANY, SOUND, Faults, Rule
-from hadoken.local.state.operations import OPERATIONS
+from hadoken.local.rules import Rule, check, stranger
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
+
+    from hadoken.local.faults import Faults
 
 _FIELDS: Final = msgspec.structs.fields(Rule)
 _NAMES: Final = tuple(field.encode_name for field in _FIELDS)
@@ -63,7 +63,9 @@ def read(data: bytes, where: str) -> Script:
     try:
         found = msgspec.json.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigurationError(f"{where}: this is no JSON: {error}") from error
+        raise ConfigurationError(
+            f"{where}: this is no JSON: {error}", hint="a file whose name ends in .toml is read as TOML"
+        ) from error
     return understood(found, where)
 
 
@@ -101,10 +103,7 @@ def _rule(found: object, where: str) -> Rule:
         rule = msgspec.convert(fields, Rule)
     except msgspec.ValidationError as error:
         raise ConfigurationError(f"{where}: {error}") from error
-    if rule.operation != ANY and rule.operation not in OPERATIONS:
-        raise _stranger("operation", rule.operation, OPERATIONS, where)
-    if all(getattr(rule, name) == getattr(SOUND, name) for name in SOUND.__struct_fields__):
-        raise ConfigurationError(f"{where}: nothing would go wrong by it", hint="give it a code, an answer or a delay")
+    check(rule, where)
     return rule
 
 
@@ -117,10 +116,4 @@ def _mapping(found: object, where: str) -> dict[str, Any]:
 def _refuse_strangers(found: dict[str, Any], known: Collection[str], where: str) -> None:
     for name in found:
         if name not in known:
-            raise _stranger("field", name, known, where)
-
-
-def _stranger(kind: str, name: str, known: Collection[str], where: str) -> ConfigurationError:
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}"
-    return ConfigurationError(f"{where}: unknown {kind} {name!r}", hint=hint)
+            raise stranger("field", name, known, where)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import math
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -162,6 +163,8 @@ class LocalSQS:
         self._closed = True
         for future in tuple(self._open):
             _settle(future, api.Received([], self.clock.wall()))
+        for deliver in self._late.due(math.inf):
+            deliver()  # what it answers is known since it was called, and no clock moves on to its time
         for call in tuple(self._hanging):
             _settle(call, SQSUnavailable("the local SQS is closed; it was made to give no answer", transient=True))
 

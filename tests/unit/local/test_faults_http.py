@@ -21,6 +21,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from tests.support.local_sqs import Server, Sqs, boto3_client
+from tests.support.polls import open_poll
 from tests.support.refused import refused
 from tests.support.waiting import GLOBAL, wait_until
 
@@ -304,3 +305,64 @@ def test_calls_are_written_down_when_asked_for(server: Server, sqs: Sqs, fail: C
     ]
     assert (told[0]["entries"], told[0]["fault"]) == (2, "reset")
     assert [event["what"] for event in sqs.events(url)].count("sent") == 2
+
+
+def test_a_poll_to_be_doubled_ends_though_its_queue_is_deleted(
+    server: Server, sqs: Sqs, fail: Callable[..., None]
+) -> None:
+    """Neither this poll nor one that ends at the same time waits for ever."""
+    gone, there = (sqs.client.create_queue(QueueName=name)["QueueUrl"] for name in ("doubled-gone", "doubled-there"))
+    fail(operation="ReceiveMessage", queue="doubled-gone", twice=True)
+    with open_poll(server.url, gone, 1) as first, open_poll(server.url, there, 1) as second:
+        assert wait_until(lambda: server.get("state")["parked"] == 2)
+        sqs.client.delete_queue(QueueUrl=gone)
+        assert [poll.answer() for poll in (first, second)] == [{}, {}]
+
+
+def test_a_late_answer_is_dropped_with_its_connection(server: Server, sqs: Sqs, fail: Callable[..., None]) -> None:
+    """A poll that takes messages for nobody leaves no late answer, nor the connection that it would go to."""
+    url = sqs.client.create_queue(QueueName="late-for-nobody")["QueueUrl"]
+    fail(operation="ReceiveMessage", swallow=True, delay=3_600.0)
+    before = server.get("state")["connections"]
+    with open_poll(server.url, url):
+        assert wait_until(lambda: server.get("state")["parked"] == 1)
+    assert wait_until(lambda: server.get("state")["connections"] == before)
+    sqs.client.send_message(QueueUrl=url, MessageBody="x")
+    assert server.get("state")["queues"]["late-for-nobody"]["in_flight"] == 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ({"code": "Lost\r\nX-Header: x"}, "code is"),
+        ({"code": "\u2192"}, "code is"),
+        ({"entries": [0], "entry_code": "a b"}, "entry_code is"),
+        ({"clock_offset": 1e300}, "clock_offset is"),
+        ({"status": 500, "times": 0}, "times is 0"),
+        ({"status": 500, "from": 5, "until": 5}, "never fires"),
+        ({"status": 500, "for": 0}, "never fires"),
+        ({"applied": True}, "nothing would go wrong"),
+        ({"entry_code": "X"}, "nothing would go wrong"),
+    ],
+)
+def test_a_rule_that_cannot_work_is_refused_at_once(server: Server, rule: dict[str, object], said: str) -> None:
+    """Not at the first call that it would break, nor never."""
+    status, told = admin(server, "POST", [rule])
+    assert status == 400
+    assert said in told["message"]
+
+
+def test_an_address_that_is_none_is_not_found(server: Server) -> None:
+    """An address that is none is not found."""
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=GLOBAL)) as connection:
+        connection.request("GET", "//[")
+        assert connection.getresponse().status == 404
+
+
+def test_the_event_log_keeps_names_not_what_was_sent_for_one(server: Server, sqs: Sqs) -> None:
+    """What a client writes where a name should be is cut: the log is bounded by events."""
+    assert admin(server, "POST", {"calls": True}, "events")[0] == 200
+    with pytest.raises(ClientError):
+        sqs.client.list_queue_tags(QueueUrl="x" * 100_000)
+    assert admin(server, "POST", {"calls": False}, "events")[0] == 200
+    assert max(len(event["queue"]) for event in server.get("events")["events"]) == 80

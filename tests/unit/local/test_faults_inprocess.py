@@ -71,6 +71,19 @@ def test_calls_hang_until_the_end() -> None:
     asyncio.run(asyncio.wait_for(main(), GLOBAL))
 
 
+def test_a_late_answer_comes_at_the_end_at_the_latest() -> None:
+    """No clock moves on behind the end, so an answer that was to come later comes then."""
+    sqs, url = local(Rule(operation="SendMessageBatch", delay=60.0))
+
+    async def main() -> None:
+        send = sqs.send_batch(SendBatch(url, [SendEntry("x")]))
+        assert not send.done()
+        sqs.close()
+        assert list((await send).sent) == [0]
+
+    asyncio.run(asyncio.wait_for(main(), GLOBAL))
+
+
 def test_time_counts_from_when_the_script_was_put_there() -> None:
     """A rule's seconds are those of the virtual clock, and begin with the script."""
     sqs, url = local()

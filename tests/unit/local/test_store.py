@@ -12,9 +12,11 @@ import pytest
 
 from hadoken.clock import VirtualClock
 from hadoken.errors import ConfigurationError
+from hadoken.local.faults import Faults, Rule
 from hadoken.local.http import server
 from hadoken.local.http.protocol import Reply
 from hadoken.local.state import messages, requests
+from hadoken.local.state.eventlog import Call, EventLog
 from hadoken.local.state.queues import Queues
 from hadoken.local.store import Store
 
@@ -184,6 +186,33 @@ def test_an_answer_that_is_not_in_the_file_is_an_error(path: Path) -> None:
     assert b"The data file cannot be written" in refused.body
     assert answered.status == 200
     assert rows(path, "SELECT name FROM queues") == [("a",)]
+
+
+def test_an_answer_that_is_not_in_the_file_is_as_the_script_wants_it_and_in_the_event_log(path: Path) -> None:
+    """A full disk does not bring an answer that is to be lost, and the log says what was answered."""
+
+    async def main() -> list[Reply]:
+        reset = Rule(operation="CreateQueue", answer="reset", applied=True, times=1)
+        running = await server.start(data=path, faults=Faults([reset]), log=EventLog(calls=True))
+        replies: list[Reply] = []
+        assert running._store is not None
+        running._store._database.execute("PRAGMA query_only = 1")
+        for _ in range(2):
+            running._call(
+                "AmazonSQS.CreateQueue", b'{"QueueName":"a"}', client="t", answer=replies.append, alive=lambda: True
+            )
+        running._store._database.execute("PRAGMA query_only = 0")
+        calls = [event for event in running.sqs.log.since() if isinstance(event, Call)]
+        assert [(call.status, call.code, call.fault) for call in calls] == [
+            (0, "", "reset"),
+            (500, "InternalFailure", ""),
+        ]
+        await running.close()
+        return replies
+
+    lost, refused = asyncio.run(main())
+    assert lost.fault.silent
+    assert b"The data file cannot be written" in refused.body
 
 
 def test_a_port_that_is_taken_gives_the_file_free(path: Path) -> None:

@@ -41,6 +41,7 @@ _FRAMEWORK: Final = frozenset(
         "UnrecognizedClientException",
     }
 )
+_LONGEST: Final = 80  # characters of a name in the event log: those of a queue's name; operations have fewer
 _encode = msgspec.json.Encoder().encode
 _logger = logging.getLogger(__name__)
 
@@ -92,12 +93,20 @@ class Protocol:
         queues: the state.
         parking: of those queues.
         faults: which calls fail; none by default.
+        keep: called before each answer; what it gives is answered in its place. None for nobody.
 
     Thread: that of its `Queues`.
     """
 
-    def __init__(self, queues: Queues, parking: Parking, faults: Faults | None = None) -> None:
+    def __init__(
+        self,
+        queues: Queues,
+        parking: Parking,
+        faults: Faults | None = None,
+        keep: Callable[[], Refusal | None] | None = None,
+    ) -> None:
         self._queues = queues
+        self._keep = keep
         self._parking = parking
         self._faults = Faults() if faults is None else faults
         self._faults.bind(queues)
@@ -176,6 +185,8 @@ class Protocol:
     def _answer(self, call: _Call, reply: Reply) -> None:
         """Give an answer, or what a fault makes of it."""
         fault = call.fault
+        if self._keep is not None and (lost := self._keep()) is not None:
+            reply = refused(lost)
         if fault is not SOUND:
             reply = (failed(fault) if fault.fails else reply)._replace(fault=fault)
         call.answered = True
@@ -212,8 +223,9 @@ def _told(call: _Call, reply: Reply, now: float) -> Call:
     return Call(
         at=now,
         what=What.CALL,
-        operation=call.name,
-        queue=failing.queue_of(call.request),
+        # What was asked for may be anything, and the log is bounded by events, not by bytes.
+        operation=call.name[:_LONGEST],
+        queue=failing.queue_of(call.request)[:_LONGEST],
         client=call.client,
         status=0 if reply.fault.silent else reply.status,
         code="" if reply.fault.silent else reply.code,

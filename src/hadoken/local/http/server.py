@@ -6,7 +6,7 @@ Besides SQS it answers some private addresses with JSON, for tests and benchmark
 from __future__ import annotations
 
 import asyncio
-import functools
+import logging
 import os
 import signal
 import socket
@@ -17,7 +17,7 @@ from hadoken.clock import SYSTEM
 from hadoken.local.faults import Faults
 from hadoken.local.http.admin import Admin
 from hadoken.local.http.connection import PATIENCE, Connection, Site
-from hadoken.local.http.protocol import Protocol, refused
+from hadoken.local.http.protocol import Protocol
 from hadoken.local.http.sigv4 import Signatures
 from hadoken.local.state.parking import Parking
 from hadoken.local.state.profile import AWS
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 PORT = 9324
 _CHUNK = 65_536
+_logger = logging.getLogger(__name__)
 
 
 class Server:
@@ -75,7 +76,7 @@ class Server:
         self._store = store
         self.port = 0
         self._parking = Parking(queues)
-        self._protocol = Protocol(queues, self._parking, self.faults)
+        self._protocol = Protocol(queues, self._parking, self.faults, None if store is None else self._kept)
         self._connections: set[Connection] = set()
         self._admin = Admin(
             queues, self.faults, connections=lambda: len(self._connections), parked=lambda: len(self._parking)
@@ -148,11 +149,22 @@ class Server:
     def _call(
         self, target: str, body: bytes, *, client: str, answer: Callable[[Reply], None], alive: Callable[[], bool]
     ) -> Parked | None:
-        if self._store is not None:
-            answer = functools.partial(_answer_once_written, self._store, answer)
         parked = self._protocol.call(target, body, client=client, answer=answer, alive=alive)
         self._arm()
         return parked
+
+    def _kept(self) -> Refusal | None:
+        """Write what is about to be answered into the data file, or say why that cannot be.
+
+        The operation has been done in memory all the same, as it may have been on AWS when an answer is an error; a
+        later flush writes it.
+        """
+        try:
+            if self._store is not None:
+                self._store.flush()
+        except sqlite3.Error as error:
+            return Refusal("InternalFailure", f"The data file cannot be written: {error}.")
+        return None
 
     def _arm(self) -> None:
         """Have the timer ring at the next known time, or earlier: one ring too many costs less than moving it often."""
@@ -167,10 +179,14 @@ class Server:
 
     def _ring(self) -> None:
         self._timer = None
-        self._parking.wake(self.sqs.clock.lease())
-        self._arm()
-        if self._store is not None:
-            self._store.flush()  # what time alone has done
+        try:
+            self._parking.wake(self.sqs.clock.lease())
+            if self._store is not None:
+                self._store.flush()  # what time alone has done
+        except sqlite3.Error as error:
+            _logger.error("the data file cannot be written; the next call tries again: %s", error)  # noqa: TRY400 -- a full disk is no bug
+        finally:
+            self._arm()  # whatever went wrong with one poll, the others are still to be woken
 
 
 async def start(
@@ -274,19 +290,6 @@ async def _serve(
         if until is not None:
             loop.remove_reader(until)
         await server.close()
-
-
-def _answer_once_written(store: Store, answer: Callable[[Reply], None], reply: Reply) -> None:
-    """Answer when what is answered is in the data file; if it cannot be written, say that instead.
-
-    The operation has been done in memory all the same, as it may have been on AWS when an answer is an error; a later
-    flush writes it.
-    """
-    try:
-        store.flush()
-    except sqlite3.Error as error:
-        reply = refused(Refusal("InternalFailure", f"The data file cannot be written: {error}."))
-    answer(reply)
 
 
 def _read_to_end(pipe: int, ended: asyncio.Event) -> None:
