@@ -78,7 +78,7 @@ def _resource(queues: Queues, arn: str | None, parameter: str) -> Queue:
     queue = queues.by_arn(text)
     if queue is None:
         raise no_resource(f"The resource that you specified for the {parameter} parameter doesn't exist.")
-    return queue
+    return queues.named(queue.name)
 
 
 def _read(handle: str) -> TaskName:

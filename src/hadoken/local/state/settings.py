@@ -5,6 +5,7 @@ Source: SQS API Reference, SetQueueAttributes; defaults of `limits`.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -38,6 +39,7 @@ _FIFO_TEXTS: Final[Mapping[str, tuple[str, str]]] = {
     _SCOPE: ("queue", _BY_GROUP),
     _THROUGHPUT: ("perQueue", "perMessageGroupId"),
 }
+_DIGITS: Final = re.compile(r"[0-9]{1,9}")  # more are out of every range, and slow to read
 _BOOLEANS: Final = ("true", "false")
 _REUSE: Final = (60, 86_400)  # seconds a data key is used again. SQS API Reference
 _DEFAULT_REUSE: Final = "300"
@@ -197,7 +199,7 @@ def _bad(name: str) -> Refusal:
 
 
 def _integer(name: str, value: str, bounds: tuple[int, int]) -> int:
-    if not value.isascii() or not value.isdigit() or not bounds[0] <= int(value) <= bounds[1]:
+    if not _DIGITS.fullmatch(value) or not bounds[0] <= int(value) <= bounds[1]:
         raise _bad(name)
     return int(value)
 

@@ -95,6 +95,16 @@ def test_a_clock_that_jumps_owes_no_step(rig: Rig) -> None:
     assert len(rig.queues.named("t")) == 5  # nobody rang
 
 
+def test_a_list_of_tasks_is_as_late_as_the_clock(rig: Rig) -> None:
+    """A task that is due to end has ended in the list, though nobody rang and nobody named its queue by URL."""
+    rig.send("d", "a")
+    rig.start(rate=1)
+    rig.clock.advance(2)
+    request = requests.ListMessageMoveTasks(source_arn="arn:aws:sqs:us-east-1:000000000000:d")
+    (task,) = movetasks.list_message_move_tasks(rig.queues, request, "").results
+    assert (task.status, task.approximate_number_of_messages_moved) == ("COMPLETED", 1)
+
+
 def test_a_poll_that_waits_gets_a_moved_message_at_its_time(rig: Rig) -> None:
     """A poll that waits at the destination gets a moved message at its time."""
     rig.send("d", "a", "b")

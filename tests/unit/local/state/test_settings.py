@@ -63,3 +63,10 @@ def test_a_bad_change_changes_nothing() -> None:
     with pytest.raises(Refusal, match="VisibilityTimeout"):
         changed(before, {"DelaySeconds": "7", "VisibilityTimeout": "-1"}, nowhere)
     assert before == Settings()
+
+
+@pytest.mark.parametrize("text", ["9" * 5_000, "-1", "", " 7", "\u0667", "7.0"])
+def test_a_number_is_digits_and_not_too_many(text: str) -> None:
+    """Also where Python would refuse to read so many, or read other digits."""
+    with pytest.raises(Refusal, match="DelaySeconds"):
+        changed(Settings(), {"DelaySeconds": text}, nowhere)
