@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 import hadoken
@@ -89,6 +91,45 @@ def test_a_field_that_no_rule_has(orders: hadoken.Queue[str], app: hadoken.App, 
         work.faults(operatoin="ReceiveMessage")
     orders.send("a")
     assert len(work.drain()) == 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ({}, "no rule is given"),
+        ({"operation": "SendMesage", "code": "X"}, "did you mean SendMessage"),
+        ({"operation": "SendMessage", "code": "X"}, "never calls SendMessage .it calls SendMessageBatch"),
+        ({"operation": "PurgeQueue", "code": "X"}, "never calls PurgeQueue .it calls ChangeMessageVisibilityBatch, "),
+        ({"queue": "order", "code": "X"}, "unknown queue 'order' .did you mean orders"),
+        ({"operation": "ReceiveMessage"}, "nothing would go wrong"),
+        ({"answer": "hung"}, "hung"),
+        ({"code": "X", "delay": "5s"}, "delay"),
+        ({"entries": 0}, "entries"),
+    ],
+)
+def test_a_rule_that_could_never_fire(
+    orders: hadoken.Queue[str], app: hadoken.App, worker: StartWorker, rule: dict[str, Any], said: str
+) -> None:
+    """A fault that would make a test green for nothing is refused, and nothing of it is planted."""
+    work = worker(app)
+    with pytest.raises(hadoken.ConfigurationError, match=said):
+        work.faults(**rule)
+    orders.send("a")
+    assert len(work.drain()) == 1
+    assert len(work.sqs.faults) == 0
+
+
+def test_faults_of_two_calls_end_apart(orders: hadoken.Queue[str], app: hadoken.App, worker: StartWorker) -> None:
+    """Each call of `faults` counts its own rules and ends its own."""
+    work = worker(app)
+    sends = work.faults(operation="SendMessageBatch", code="ServiceUnavailable", times=2)
+    deletes = work.faults(operation="DeleteMessageBatch", code="ServiceUnavailable", times=3)
+    orders.send("a")
+    assert (sends.fired, deletes.fired) == (2, 0)
+    sends.clear()
+    sends.clear()
+    work.drain()
+    assert (sends.fired, deletes.fired) == (2, 3)
 
 
 def test_a_call_that_hangs_does_not_keep_the_worker_from_ending(

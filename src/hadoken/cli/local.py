@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import ipaddress
 import os
+import shlex
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
@@ -16,13 +17,13 @@ from hadoken.cli.numbers import Whole
 
 _USE: Final = """\
   boto3      boto3.client("sqs", endpoint_url="{url}", region_name="us-east-1",
-                          aws_access_key_id="local", aws_secret_access_key="local")
+                          aws_access_key_id="{key}", aws_secret_access_key="{secret}")
   aws cli    {account} aws --region us-east-1 \\
                  --endpoint-url {url} sqs create-queue --queue-name QUEUE
   hadoken    {run}
              {send}
 Ctrl-C ends it; what is in its queues {kept}."""
-_ACCOUNT: Final = "AWS_ACCESS_KEY_ID=local AWS_SECRET_ACCESS_KEY=local"  # any will do; without some, clients refuse
+_ANY: Final = "local"  # any key will do where signatures are not required; without one, clients refuse
 
 
 @click.command("local", short_help="Run a local SQS that boto3 and the AWS CLI can talk to.")
@@ -92,7 +93,7 @@ def command(
             server.run(
                 host,
                 chosen,
-                ready=functools.partial(_tell, host, data, url_aside=log == logfile.STDOUT),
+                ready=functools.partial(_tell, host, data, next(iter(keys), "") if keys else "", log == logfile.STDOUT),
                 keys=keys,
                 data=data,
                 profile=PROFILES[profile],
@@ -104,15 +105,21 @@ def command(
             raise child.taken(host, chosen, error) from error
 
 
-def _tell(host: str, data: Path | None, url: str, *, url_aside: bool) -> None:
-    """Say where it listens; the endpoint alone on standard output, for scripts, unless the event log is there."""
+def _tell(host: str, data: Path | None, key: str, url_aside: bool, url: str) -> None:  # noqa: FBT001 -- called once, by position
+    """Say where it listens; the endpoint alone on standard output, for scripts, unless the event log is there.
+
+    `key` is the id that requests must be signed with, "" if any will do.
+    """
     click.echo(url, err=url_aside)
     if not _loopback(host):
         who = "every machine that reaches this one" if host in {"", "0.0.0.0", "::"} else f"whoever reaches {host}"  # noqa: S104 -- compared, not bound
         click.echo(f"Warning: not on loopback: {who} can read, send and delete messages here.", err=True)
-    run, send = _typed("run MODULE:APP", url), _typed("send QUEUE BODY", url)
+    known, secret = key or _ANY, "ITS SECRET" if key else _ANY
+    account = f"AWS_ACCESS_KEY_ID={known} AWS_SECRET_ACCESS_KEY={shlex.quote(secret)}"
+    run, send = (_typed(words, url, account, signed=bool(key)) for words in ("run MODULE:APP", "send QUEUE BODY"))
     kept = "is lost then" if data is None else f"stays in {data}"
-    click.echo(_USE.format(url=url, account=_ACCOUNT, run=run, send=send, kept=kept), err=True)
+    told = {"url": url, "key": known, "secret": secret, "account": account, "run": run, "send": send, "kept": kept}
+    click.echo(_USE.format_map(told), err=True)
 
 
 def _loopback(host: str) -> bool:
@@ -123,14 +130,14 @@ def _loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _typed(words: str, url: str) -> str:
+def _typed(words: str, url: str, account: str, *, signed: bool) -> str:
     """A command of ours that reaches it, as it can be typed in another terminal."""
     from hadoken.cli.typed import program  # noqa: PLC0415 -- see the rules in main
     from hadoken.local.finding import VARIABLE  # noqa: PLC0415 -- the same
     from hadoken.local.http.server import HOST, PORT  # noqa: PLC0415 -- the same
 
     where = urlsplit(url)
-    if where.hostname != HOST:  # there `--local` does not look
-        return f"{_ACCOUNT} {program()} {words} --region us-east-1 --endpoint-url {url}"
+    if signed or where.hostname != HOST:  # `--local` signs with nobody's key, and looks on loopback only
+        return f"{account} {program()} {words} --region us-east-1 --endpoint-url {url}"
     moved = "" if where.port == PORT else f"{VARIABLE}={where.port} "
     return f"{moved}{program()} {words} --local"

@@ -1,8 +1,9 @@
 """`python -m hadoken.local [PORT] [OPTION...]`: a local SQS for a parent process.
 
-It prints its URL once it listens (port 0, the default, takes a free one) and ends with its standard input, so it never
-outlives the parent that holds the pipe; SIGTERM and SIGINT end it too. The options are those of `hadoken local`;
-`--require-signature` takes its key from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+It prints its URL once it listens (port 0, the default, takes a free one), or the sentence that says why it cannot. It
+ends with its standard input, so it never outlives the parent that holds the pipe; SIGTERM and SIGINT end it too. The
+options are those of `hadoken local`; `--require-signature` takes its key from AWS_ACCESS_KEY_ID and
+AWS_SECRET_ACCESS_KEY.
 """
 
 from __future__ import annotations
@@ -13,15 +14,30 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from hadoken.local import faultscript, logfile
+from hadoken.errors import ConfigurationError
+from hadoken.local import child, faultscript, logfile
 from hadoken.local.faults import Faults
 from hadoken.local.http import server, sigv4
 from hadoken.local.state.profile import PROFILES
 
+MISCONFIGURED = 78  # EX_CONFIG of sysexits(3)
 
-def main(words: list[str]) -> None:
-    """Serve until standard input ends."""
+
+def main(words: list[str]) -> int:
+    """Serve until standard input ends; returns the exit code."""
     asked = _parser().parse_args(words)
+    try:
+        _serve(asked)
+    except ConfigurationError as error:
+        sys.stdout.write(f"{error}\n")
+    except OSError as error:
+        sys.stdout.write(f"{child.taken(server.HOST, asked.port, error)}\n")
+    else:
+        return 0
+    return MISCONFIGURED
+
+
+def _serve(asked: argparse.Namespace) -> None:
     script = faultscript.Script((), 0) if asked.faults is None else faultscript.load(asked.faults)
 
     def ready(url: str) -> None:
@@ -56,4 +72,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

@@ -87,15 +87,15 @@ class ChildServer:
         # -P: a file of the user's folder, such as queue.py, must not take the place of a module of the child.
         command = [sys.executable, "-P", "-m", "hadoken.local", str(port), *options]
         self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0)  # noqa: S603 -- our own module
-        url = self._first_line(self._child)
-        if not url:
+        said = self._first_line(self._child)
+        if not said.startswith("http://"):
             self.close()
-            raise ConfigurationError(f"the local SQS did not start on {HOST}:{port}", hint="see what it wrote above")
-        self.url = url
+            raise ConfigurationError(f"the local SQS did not start: {said or 'its standard error says why'}")
+        self.url = said
 
     @staticmethod
     def _first_line(child: subprocess.Popen[bytes]) -> str:
-        """What the child prints once it listens; "" if it ended instead, or said nothing in time."""
+        """What the child prints: its URL once it listens, or why it cannot; "" if it said nothing in time."""
         if child.stdout is None:
             raise RuntimeError("the child has no standard output to read")
         ready, _, _ = select.select([child.stdout], [], [], BOOT)
@@ -117,7 +117,9 @@ def _refuse_taken(port: int) -> None:
 
 
 def taken(host: str, port: int, error: OSError) -> ConfigurationError:
-    """The sentence for a port that cannot be had."""
+    """The sentence for an address that cannot be had."""
+    if isinstance(error, socket.gaierror):
+        return ConfigurationError(f"the local SQS cannot listen on {host}: that is no address of this machine")
     return ConfigurationError(
         f"the local SQS cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}",
         hint=f"end the program that has the port, or set {VARIABLE} to another, for all commands alike",

@@ -13,6 +13,7 @@ import msgspec
 from hadoken.errors import ConfigurationError
 from hadoken.local.child import ChildServer
 from hadoken.local.finding import ANSWER
+from hadoken.local.state.profile import PROFILES
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -47,6 +48,11 @@ def serve(
 
     Thread: any; blocks until the child listens, and at the end until it is gone. Starts no thread.
     """
+    if profile not in PROFILES:
+        raise ConfigurationError(f"profile is {profile!r}; there are {' and '.join(sorted(PROFILES))}")
+    for name, number in (("port", port), ("seed", seed)):
+        if not isinstance(number, int):
+            raise ConfigurationError(f"{name} is {number!r}; it is a whole number")
     options = [f"--profile={profile}", f"--seed={seed}"]
     if isinstance(faults, str | Path):
         options.append(f"--faults={faults}")

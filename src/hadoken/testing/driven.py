@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from hadoken.errors import ConfigurationError, DrainTimeout, LifecycleError
 from hadoken.handler import Handler
-from hadoken.local.faults import Faults, Rule
-from hadoken.options import WorkerOptions, refuse_unknown
+from hadoken.local.rules import Rule
+from hadoken.options import WorkerOptions
 from hadoken.retry import seconds_of as plain_seconds_of
 from hadoken.sqs.address import name_of
 from hadoken.testing import hanging, looking
 from hadoken.testing.fake_sqs import FakeSQS
+from hadoken.testing.planted import Planted, rule_of
 from hadoken.testing.runs import Observed, Run, Runs
 from hadoken.testing.spans import seconds_of
 from hadoken.testing.virtual_time import Drive, Longest, Pace, VirtualLoop
@@ -205,7 +206,7 @@ class DrivenWorker:
         self._runs.take_handled()
         return runs
 
-    def faults(self, *rules: Rule, **rule: Any) -> Faults:  # noqa: ANN401 -- fields of a Rule, checked by it
+    def faults(self, *rules: Rule, **rule: Any) -> Planted:  # noqa: ANN401 -- fields of a Rule, checked by it
         """Make calls fail from now on: `faults(operation="DeleteMessageBatch", code="ServiceUnavailable", times=1)`.
 
         Args:
@@ -213,15 +214,14 @@ class DrivenWorker:
             **rule: the fields of one more.
 
         Returns:
-            The script: `fired` counts, `clear()` ends it.
+            These rules at work: `fired` counts the calls that failed by them, `clear()` ends them and no others.
 
         Raises:
             InvalidOption: a rule has no such field.
+            ConfigurationError: a rule could never fire: no such operation or queue, or nothing that would go wrong.
         """
-        refuse_unknown("faults", rule, Rule.__struct_fields__)
-        for each in (*rules, *([Rule(**rule)] if rule else [])):
-            self.sqs.faults.add(each)
-        return self.sqs.faults
+        given = (*rules, *([rule_of(rule)] if rule else []))
+        return Planted(self.sqs.faults, given, [queue.name for queue in self.sqs.queues])
 
     @contextlib.contextmanager
     def expect(self, *kinds: type[BaseException]) -> Generator[list[BaseException]]:

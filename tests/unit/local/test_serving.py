@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -93,7 +95,9 @@ def test_the_command_hands_its_options_on_and_warns(
     monkeypatch.setattr(server, "run", run)
     words = ["--host", host, "--port", "0", "--profile", "harsh", "--seed", "9", "--faults", str(script), "--log", "-"]
     said = CliRunner().invoke(cli_local.command, words, catch_exceptions=False)
-    assert json.loads(said.stdout) == {"at": 0.0, "what": "sent", "queue": "q", "id": "x"}
+    line = json.loads(said.stdout)
+    assert line.pop("time") > 0
+    assert line == {"at": 0.0, "what": "sent", "queue": "q", "id": "x"}
     assert f"http://{host}:1" in said.stderr
     assert ("not on loopback" in said.stderr) == bool(warned)
     assert warned in said.stderr
@@ -113,6 +117,9 @@ def test_a_log_that_cannot_be_written_ends_alone(tmp_path: Path, caplog: pytest.
         assert caplog.text.count("cannot be written") == 1
         with pytest.raises(OSError, match="space"):
             full.close()
+    with logfile.to_file("/dev/full") as log:
+        log.write(Event(at=0.0, what=What.SENT, queue="a", id="x"))
+    assert caplog.text.count("cannot be written") == 2
     with pytest.raises(ConfigurationError, match="nowhere"), logfile.to_file(str(tmp_path / "nowhere" / "log")):
         pass
 
@@ -132,3 +139,67 @@ def test_deleted_is_a_subset_of_received_in_the_log_of_calls() -> None:
     calls = [event for event in log if event.what is What.CALL]
     assert [getattr(call, "status", None) for call in calls] == [200, 200, 0, 200]
     assert [getattr(call, "entries", None) for call in calls] == [2, 1, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"profile": "mean"}, "profile is 'mean'; there are aws and harsh"),
+        ({"seed": "x"}, "seed is 'x'; it is a whole number"),
+        ({"port": "x"}, "port is 'x'; it is a whole number"),
+        ({"faults": "missing.json"}, "the fault script missing.json cannot be read"),
+        ({"log": "missing/log"}, "the event log .*missing/log cannot be written"),
+        ({"data": "missing/data"}, "the data file .*missing/data cannot be opened"),
+        ({"faults": [Rule(code="")] * 2 + [Rule(queue="q")]}, "nothing would go wrong"),
+    ],
+)
+def test_the_sentence_of_the_child_is_the_error(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    arguments: dict[str, Any],
+    said: str,
+) -> None:
+    """What is wrong with an argument is said by the error itself; nothing else is written."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError, match=said), hadoken.local.serve(**arguments):
+        pass
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_log_is_continued(tmp_path: Path) -> None:
+    """A second server writes behind the first, each line with the wall clock."""
+    log = tmp_path / "log"
+    for _ in range(2):
+        with hadoken.local.serve(log=log) as url, urllib.request.urlopen(f"{url}/_hadoken/state"):
+            queue = urllib.request.Request(
+                url,
+                b'{"QueueName":"q"}',
+                {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": "AmazonSQS.CreateQueue"},
+            )
+            urllib.request.urlopen(queue).close()
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [line["operation"] for line in lines if line["what"] == "call"] == ["CreateQueue"] * 2
+    assert [line["time"] for line in lines] == sorted(line["time"] for line in lines)
+    assert lines[0]["time"] > 1_700_000_000
+
+
+def test_a_host_that_is_no_address(capfd: pytest.CaptureFixture[str]) -> None:
+    """The sentence names the host, not a port."""
+    with pytest.raises(ConfigurationError, match=r"300\.1\.1\.1: that is no address of this machine"):
+        CliRunner().invoke(cli_local.command, ["--host", "300.1.1.1", "--port", "0"], catch_exceptions=False)
+
+
+def test_a_server_that_wants_signatures_says_whose(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lines to copy name the key that is known, never its secret, and no command that signs with another."""
+
+    def run(host: str, port: int, *, ready: Callable[[str], None], **_: object) -> None:
+        ready(f"http://{host}:{port}")
+
+    monkeypatch.setattr(server, "run", run)
+    words = ["--port", "9324", "--require-signature", "--access-key", "AKTEST:hush"]
+    said = CliRunner().invoke(cli_local.command, words, catch_exceptions=False).stderr
+    assert 'aws_access_key_id="AKTEST"' in said
+    assert "AWS_ACCESS_KEY_ID=AKTEST" in said
+    assert "hush" not in said
+    assert "--local" not in said
