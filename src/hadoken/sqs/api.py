@@ -296,6 +296,11 @@ _FAULTS: Mapping[str, Fault] = {
 }  # fmt: skip -- a table reads better than one name a line
 
 
+# Under what SQS refuses a signature, and its words where only the date is wrong: more than 15 minutes off.
+_SIGNATURE: Final = frozenset({"SignatureDoesNotMatch", "InvalidSignatureException"})
+_TOO_FAR: Final = ("Signature expired", "Signature not yet current")
+
+
 def short_code(code: str) -> str:
     """An error's name without its prefixes: "com.amazonaws.sqs#X", "AWS.SimpleQueueService.X" and "X:..." give "X"."""
     return code.rpartition("#")[2].partition(":")[0].removeprefix("AWS.SimpleQueueService.")
@@ -305,8 +310,11 @@ def classify(code: str, message: str = "", status: int = 400) -> Fault:
     """The class of an error, by its code under either name, its words and its HTTP status.
 
     A bad parameter that names a receipt handle is a lost lease: FIFO queues answer so for an expired handle.
+    A signature that is refused for its date alone is a matter of clocks, which are set right again, not of the key.
     """
     name = short_code(code)
+    if name in _SIGNATURE and any(words in message for words in _TOO_FAR):
+        return Fault.REFRESH
     if name in _FAULTS:
         return _FAULTS[name]
     if name.startswith("InvalidParameterValue") and ("receipt handle" in message.lower() or "ReceiptHandle" in message):
