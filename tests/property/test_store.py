@@ -27,8 +27,8 @@ DEAD = {"plain": "dead", "ordered.fifo": "dead.fifo"}
 
 
 def of_message(queue: Queue, message: Stored) -> dict[str, Any]:
-    """All that makes a message, times rounded to what survives a sum of floats."""
-    found = {name: getattr(message, name) for name in Stored.__slots__}
+    """All that makes a message, times rounded to what survives a sum of floats; its neighbours belong to the order."""
+    found = {name: getattr(message, name) for name in Stored.__slots__ if name not in {"before", "after"}}
     until = queue.until(message)
     return {
         **found,

@@ -58,10 +58,13 @@ class Deadlines(Generic[K]):
 
     def next(self) -> float | None:
         """The soonest time, None if there is no key."""
-        heap = self._heap
-        while heap and not self._counts(heap[0]):
-            heapq.heappop(heap)
-        return heap[0][0] if heap else None
+        self._surface()
+        return self._heap[0][0] if self._heap else None
+
+    def first(self) -> K | None:
+        """The key with the soonest time, None if there is no key."""
+        self._surface()
+        return self._heap[0][2] if self._heap else None
 
     def due(self, now: float) -> list[K]:
         """Take out the keys whose time is `now` or earlier, soonest first; may be empty."""
@@ -73,6 +76,11 @@ class Deadlines(Generic[K]):
                 del self._at[entry[2]]
                 found.append(entry[2])
         return found
+
+    def _surface(self) -> None:
+        """Drop leftovers until what comes first counts."""
+        while self._heap and not self._counts(self._heap[0]):
+            heapq.heappop(self._heap)
 
     def _counts(self, entry: tuple[float, int, K]) -> bool:
         at = self._at.get(entry[2])

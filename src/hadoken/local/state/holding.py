@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hadoken.local.state.deadlines import Deadlines
+from hadoken.local.state.retention import Retention
 from hadoken.local.state.stored import State, Stored
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Holding:
     Thread: that of its queue. Times are seconds of the lease clock.
     """
 
-    __slots__ = ("_invisible", "_kept", "_messages", "_telling", "delayed", "in_flight", "order")
+    __slots__ = ("_invisible", "_messages", "_retention", "_telling", "delayed", "in_flight", "order")
 
     def __init__(self, order: Order, telling: Telling) -> None:
         self.order = order
@@ -39,8 +40,7 @@ class Holding:
         self._telling = telling
         self._messages: dict[int, Stored] = {}
         self._invisible: Deadlines[int] = Deadlines()
-        # By the time from which retention counts, not by its end: a changed period needs no rebuild.
-        self._kept: Deadlines[int] = Deadlines()
+        self._retention = Retention(self._messages)
 
     def __len__(self) -> int:
         """All messages: visible, delayed and in flight."""
@@ -57,7 +57,7 @@ class Holding:
     def enter(self, message: Stored, until: float | None) -> None:
         """Take in a message, which is delayed until some time, or visible if that is None."""
         self._messages[message.number] = message
-        self._kept.set(message.number, message.kept_from)
+        self._retention.add(message)
         if until is None:
             message.state = State.VISIBLE
         else:
@@ -70,7 +70,7 @@ class Holding:
     def restore(self, message: Stored, until: float | None) -> None:
         """Put a message back in the state that it has, and tell nobody; see `Queue.restore`."""
         self._messages[message.number] = message
-        self._kept.set(message.number, message.kept_from)
+        self._retention.add(message)
         if until is not None:
             self._invisible.set(message.number, until)
             self.delayed += message.state is State.DELAYED
@@ -100,7 +100,7 @@ class Holding:
         message.state = State.GONE
         del self._messages[message.number]
         self._invisible.discard(message.number)
-        self._kept.discard(message.number)
+        self._retention.discard(message.number)
         self.order.leave(message)
         self._telling.left(message)
 
@@ -116,18 +116,14 @@ class Holding:
         """The messages whose lease or delay has ended, soonest first; the caller uncovers each of them."""
         return [self._messages[number] for number in self._invisible.due(now)]
 
-    def oldest(self) -> float | None:
-        """From when the retention of the first message that it ends counts, None if there is no message."""
-        return self._kept.next()
-
-    def kept_since(self, time: float) -> list[Stored]:
-        """The messages kept since `time` or before, oldest first; the caller removes each of them."""
-        return [self._messages[number] for number in self._kept.due(time)]
+    def oldest(self) -> Stored | None:
+        """The message that has been kept the longest, None if there is none."""
+        return self._retention.oldest()
 
     @property
     def leftovers(self) -> int:
-        """Entries of messages that are gone: bounded, see `Deadlines`."""
-        return self._invisible.size + self._kept.size - len(self._invisible) - len(self._kept)
+        """Entries of messages that are gone: bounded, see `Deadlines` and `Retention`."""
+        return self._invisible.size - len(self._invisible) + self._retention.leftovers
 
     def _uncount(self, message: Stored) -> None:
         if message.state is State.IN_FLIGHT:

@@ -7,7 +7,6 @@ costs O(1) or O(what it returns), however many messages there are.
 from __future__ import annotations
 
 from collections import OrderedDict
-from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 from hadoken.local.state.stored import State, Stored
@@ -45,36 +44,66 @@ class Order(Protocol):
 
 
 class StandardOrder:
-    """First visible, first received. AWS promises less."""
+    """First visible, first received. AWS promises less.
+
+    A list through the messages, by their `before` and `after`: 16 bytes for each, where an OrderedDict takes 120. A
+    dict would take O(n) to find its first key after many removals at its front.
+    """
+
+    __slots__ = ("_first", "_last")
 
     def __init__(self) -> None:
-        # An OrderedDict, not a dict: after many removals at its front a dict takes O(n) to find its first key.
-        self._visible: OrderedDict[int, Stored] = OrderedDict()
+        self._first: Stored | None = None
+        self._last: Stored | None = None
 
     def arrive(self, message: Stored) -> None:
-        """Take a message in at the end."""
+        """Take a message in at the end, if it is visible."""
         if message.state is State.VISIBLE:
-            self._visible[message.number] = message
+            self.show(message)
 
     def leave(self, message: Stored) -> None:
         """Drop a message."""
-        self._visible.pop(message.number, None)
+        self.hide(message)
 
     def show(self, message: Stored) -> None:
-        """Put a message at the end."""
-        self._visible[message.number] = message
+        """Put a message at the end, if it is not in the list."""
+        last = self._last
+        if message.before is not None or self._first is message:
+            return
+        if last is None:
+            self._first = message
+        else:
+            last.after = message
+            message.before = last
+        self._last = message
 
     def hide(self, message: Stored) -> None:
-        """Take a message out."""
-        self._visible.pop(message.number, None)
+        """Take a message out, if it is in the list."""
+        before, after = message.before, message.after
+        if before is not None:
+            before.after = after
+        elif self._first is message:
+            self._first = after
+        else:
+            return
+        if after is None:
+            self._last = before
+        else:
+            after.before = before
+        message.before = message.after = None
 
     def ready(self) -> bool:
         """Whether any message is visible."""
-        return bool(self._visible)
+        return self._first is not None
 
     def candidates(self, limit: int) -> list[Stored]:
         """The messages that have been visible the longest."""
-        return list(islice(self._visible.values(), limit))
+        found: list[Stored] = []
+        message = self._first
+        while message is not None and len(found) < limit:
+            found.append(message)
+            message = message.after
+        return found
 
 
 class ShuffledOrder:

@@ -23,7 +23,7 @@ def next_change(queue: Queue) -> float | None:
     oldest = queue.holding.oldest() if queue.settings.fifo and visible is not None else None
     if visible is None or oldest is None:
         return visible
-    return min(visible, oldest + queue.settings.retention)  # retention may end an invisible head
+    return min(visible, oldest.kept_from + queue.settings.retention)  # retention may end an invisible head
 
 
 def let_pass(queue: Queue, now: float) -> None:
@@ -38,7 +38,8 @@ def let_pass(queue: Queue, now: float) -> None:
 
 def _end(queue: Queue, now: float) -> None:
     """End what ends by itself."""
-    for message in queue.holding.kept_since(now - queue.settings.retention):
+    since = now - queue.settings.retention
+    while (message := queue.holding.oldest()) is not None and message.kept_from <= since:
         queue.let_go(message, What.RETIRED)
         queue.telling.happened(What.RETIRED, message)
     for message in queue.holding.ended(now):

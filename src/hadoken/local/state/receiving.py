@@ -88,7 +88,7 @@ def _lease(queue: Queue, message: Stored, timeout: int, client: str) -> Taken:
         message.first_received_ms = int(house.clock.wall() * 1000)
     queue.holding.cover(message, now + timeout)
     text = house.handles.write(queue.number, message.number, message.count)
-    queue.telling.happened(What.RECEIVED, message, handle=text, client=client, timeout=timeout)
+    queue.telling.happened(What.RECEIVED, message, handle=text, client=client, timeout=timeout, at=now)
     if timeout and queue.whims is not None and not queue.settings.fifo:
         queue.whims.given(message, timeout, now)
     return Taken(message, text)

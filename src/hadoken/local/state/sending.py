@@ -33,7 +33,7 @@ def send(queue: Queue, message: Stored, delay: int | None, client: str) -> Accep
         return first
     message.sent_ms = int(queue.house.clock.wall() * 1000)
     queue.enter(message, queue.settings.delay if delay is None else delay)
-    queue.telling.happened(What.SENT, message, client=client)
+    queue.telling.happened(What.SENT, message, client=client, at=message.kept_from)
     accepted = Accepted(message.id, message.sequence)
     if key is not None:
         queue.deduplication.remember(key, accepted, queue.house.clock.lease())

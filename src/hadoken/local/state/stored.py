@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hadoken.local.state.digests import attributes_digest, body_digest
 
@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hadoken.local.state.requests import AttributeValue
+
+
+_NO_ATTRIBUTES: Final[Mapping[str, AttributeValue]] = {}
 
 
 class Taken(NamedTuple):
@@ -33,6 +36,7 @@ class Stored:
     """One message: what was sent, and its life so far. Changed by its `Queue` only.
 
     Attributes:
+        attributes: never changed; without any, all messages share one empty mapping.
         number: of the message in its queue, growing; a receipt handle names it.
         count: receives so far; goes on in a dead-letter queue.
         sent_ms: when it was sent, ms since 1970; a dead-letter queue keeps it.
@@ -41,11 +45,14 @@ class Stored:
         received_at: seconds of the lease clock of the latest receive: the 12 hours count from it.
         sequence: SequenceNumber of a FIFO queue, "" on a standard one.
         source_arn: the queue it was moved from, "" if it was not.
+        before: and `after`: its neighbours in the order of its queue, where that is a list through the messages.
     """
 
     __slots__ = (
+        "after",
         "attributes",
         "attributes_md5",
+        "before",
         "body",
         "body_md5",
         "count",
@@ -76,7 +83,7 @@ class Stored:
         self.id = id
         self.body = body
         self.body_md5 = body_digest(body)
-        self.attributes = attributes
+        self.attributes = attributes or _NO_ATTRIBUTES
         self.attributes_md5 = attributes_digest(attributes)
         self.trace = trace
         self.message_group_id = message_group_id
@@ -90,6 +97,8 @@ class Stored:
         self.sequence = ""
         self.source_arn = ""
         self.state = State.GONE
+        self.before: Stored | None = None
+        self.after: Stored | None = None
 
     def __repr__(self) -> str:
         return f"<Stored {self.id} number {self.number} {self.state.name} received {self.count}x>"

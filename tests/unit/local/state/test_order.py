@@ -1,4 +1,4 @@
-"""The shuffled order: any of what is visible, each once, at a cost that does not depend on how much there is."""
+"""The orders of a standard queue: first visible first, or any of what is visible; each once, whatever was called."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hadoken.local.state.order import ShuffledOrder
+from hadoken.local.state.order import ShuffledOrder, StandardOrder
 from hadoken.local.state.stored import State, Stored
 
 
@@ -19,7 +19,38 @@ def stored(number: int, state: State = State.VISIBLE) -> Stored:
     return message
 
 
-@given(st.lists(st.tuples(st.sampled_from(["arrive", "leave", "show", "hide"]), st.integers(0, 9))), st.integers(0, 12))
+STEPS = st.lists(st.tuples(st.sampled_from(["arrive", "leave", "show", "hide"]), st.integers(0, 9)))
+
+
+@given(STEPS, st.integers(0, 12))
+def test_first_visible_is_first_received(steps: list[tuple[str, int]], limit: int) -> None:
+    """After any calls, twice the same among them, it offers what is visible in the order in which it became so."""
+    order = StandardOrder()
+    messages = [stored(number) for number in range(10)]
+    visible: dict[int, None] = {}
+    for step, number in steps:
+        getattr(order, step)(messages[number])
+        if step in {"arrive", "show"}:
+            visible.setdefault(number)
+        else:
+            visible.pop(number, None)
+        assert order.ready() == bool(visible)
+    assert [message.number for message in order.candidates(limit)] == list(visible)[:limit]
+    assert all(one.before is one.after is None for one in messages if one.number not in visible)
+
+
+def test_a_delayed_message_is_offered_when_it_is_shown() -> None:
+    """It stands behind what became visible before it."""
+    order = StandardOrder()
+    late, early = stored(1, State.DELAYED), stored(2)
+    order.arrive(late)
+    assert not order.ready()
+    order.arrive(early)
+    order.show(late)
+    assert order.candidates(10) == [early, late]
+
+
+@given(STEPS, st.integers(0, 12))
 def test_what_can_be_received_is_what_is_visible(steps: list[tuple[str, int]], limit: int) -> None:
     """After any calls, twice the same among them, it offers visible messages only, each once, all if there is room."""
     order = ShuffledOrder(random.Random(1))
