@@ -118,8 +118,9 @@ bench: $(VENV)/dev.stamp ## Compare with a plain boto3 consumer
 	@$(BIN)/python -m benchmarks.consumers
 
 .PHONY: bench-local
-bench-local: $(VENV)/dev.stamp ## Measure what the local SQS costs
+bench-local: $(VENV)/dev.stamp ## Measure what the local SQS and the testing kit cost
 	@$(BIN)/python -m benchmarks.server_cost
+	@$(BIN)/python -m benchmarks.testing_kit
 
 # Second opinions for the conformance suite: other imitations of SQS, each in an environment of its own.
 ORACLES := moto ministack roto-aws

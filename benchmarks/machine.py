@@ -19,6 +19,7 @@ class Machine:
         date: of the start, UTC, YYYY-MM-DD.
         commit: short git commit, with `-changed` when files that are measured differ from it.
         load: the 1-minute load average before and after, of everything on the machine.
+        place: where the local SQS ran.
     """
 
     date: str
@@ -29,13 +30,14 @@ class Machine:
     cores: int
     kernel: str
     load: tuple[float, float]
+    place: str = "as a process of its own on the same machine"
 
     def text(self) -> str:
         """In one paragraph."""
         return (
             f"{self.date}, commit {self.commit}, Python {self.python}, botocore {self.botocore}, {self.cores} cores of "
             f"{self.cpu}, Linux {self.kernel}; load average {self.load[0]:.2f} before, {self.load[1]:.2f} after. "
-            "The local SQS runs as a process of its own on the same machine."
+            f"The local SQS runs {self.place}."
         )
 
 

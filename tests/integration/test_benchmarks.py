@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import keeper, machine, report
+from benchmarks import keeper, machine, report, testing_kit
 from benchmarks.local_sqs import LocalSQS
 from benchmarks.run import PROGRAMS, Run, run
 
@@ -69,3 +69,11 @@ def test_the_report_names_every_requirement(runs: report.Runs, tmp_path: Path, m
 def test_the_keeper_extends_each_message_once() -> None:
     """10,000 messages are extended in 1,000 batches of ten, and none is left behind."""
     assert keeper.measure().batches == 1_000
+
+
+def test_the_kit_is_measured_at_work() -> None:
+    """Each round starts a worker, which handles all of its messages; wall clock and CPU of each are kept."""
+    wall, cpu = testing_kit.measure("a drain", 40, testing_kit.drain, 3)
+    assert [len(line.values) for line in (wall, cpu)] == [3, 3]
+    assert all(value > 0 for value in (*wall.values, *cpu.values))
+    assert [line.what for line in (wall, cpu)] == ["a drain, wall clock", "a drain, CPU"]
