@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from hadoken.local.faults import STATUSES
-from hadoken.local.state import answers, requests, returning
+from hadoken.local.state import answers, checks, requests, returning
 from hadoken.local.state.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -62,14 +62,18 @@ def without(request: Any, fault: Fault, act: Callable[[Any], Any]) -> Any:  # no
 
     Returns:
         The answer, those entries among the failed ones.
+
+    Raises:
+        Refusal: what refuses the whole batch, whether or not entries are made to fail.
     """
     empty = _EMPTY.get(type(request))
     entries = request.entries if empty is not None else None
     failed = chosen([one.id for one in entries], fault) if entries else []
     if empty is None or not entries or not failed:
         return act(request)
+    checks.batch(entries, f"{type(request).__name__}RequestEntry")  # all of them: without some, a wrong one may pass
     kept = [one for at, one in enumerate(entries) if at not in failed]
-    answer = act(msgspec.structs.replace(request, entries=kept)) if kept else empty()
+    answer = act(msgspec.structs.replace(request, entries=kept)) if kept else _of_none(request, act, empty)
     blame = _refusal(fault.entry_code, 0).sender_fault
     failures = [
         answers.Failure(id=entries[at].id or "", sender_fault=blame, code=fault.entry_code, message=TEXT)
@@ -98,6 +102,16 @@ def _refusal(code: str, status: int) -> Refusal:
     refusal = Refusal(code, TEXT)
     refusal.status = status or STATUSES.get(code, refusal.status)
     return refusal
+
+
+def _of_none(request: Any, act: Callable[[Any], Any], empty: Callable[[], Any]) -> Any:  # noqa: ANN401 -- any batch
+    """The answer to a batch of which no entry is left; a queue that does not exist refuses it all the same."""
+    try:
+        return act(msgspec.structs.replace(request, entries=[]))
+    except Refusal as refusal:
+        if refusal.shape != "EmptyBatchRequest":
+            raise
+        return empty()
 
 
 def _uncover(queues: Queues, queue_url: str | None, found: answers.ReceiveMessage) -> None:

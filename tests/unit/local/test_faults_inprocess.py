@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from hadoken.errors import SQSDenied, SQSUnavailable
+from hadoken.errors import SQSDenied, SQSError, SQSUnavailable
 from hadoken.local.faults import Faults, Rule
 from hadoken.local.inprocess import LocalSQS
 from hadoken.sqs.api import Receive, SendBatch, SendEntry
@@ -82,6 +82,18 @@ def test_a_late_answer_comes_at_the_end_at_the_latest() -> None:
         assert list((await send).sent) == [0]
 
     asyncio.run(asyncio.wait_for(main(), GLOBAL))
+
+
+def test_entries_that_fail_do_not_make_a_wrong_batch_right() -> None:
+    """What refuses a batch as a whole does so, though the entries that are left, or none, would be taken."""
+    first = Rule(operation="SendMessageBatch", entries=(0,))
+    sqs, url = local(first)
+    with pytest.raises(SQSError, match="TooManyEntriesInBatchRequest"):
+        sqs.execute(SendBatch(url, [SendEntry("x")] * 11))
+    with pytest.raises(SQSError, match="QueueDoesNotExist"):
+        sqs.execute(SendBatch(url + "-not", [SendEntry("x")]))
+    assert list(sqs.execute(SendBatch(url, [SendEntry("x")])).failed) == [0]
+    assert bodies(sqs, url) == []
 
 
 def test_time_counts_from_when_the_script_was_put_there() -> None:
