@@ -313,6 +313,7 @@ class BotoTransport:
         while (work := self._work.get()) is not None:
             work()
             del work
+        self._client.close()  # by each thread: connections that are in use now close after their answer
 
 
 def _with_made_up_identity(session: botocore.session.Session, connection: Connection) -> Connection:
