@@ -129,6 +129,25 @@ def test_forkserver(nothing_left):
     child.close()
 """
 
+ENDING = """
+import gc
+import threading
+from hadoken import Message
+
+def hold(held):
+    message = Message(id="1", body="a", raw_body="a", queue="orders")
+    cycle = [message]
+    cycle.append(cycle)
+    held.set()
+    threading.Event().wait(0.2)
+
+def test_thread_that_is_just_ending():
+    gc.disable()  # so that only the leak check collects
+    held = threading.Event()
+    threading.Thread(target=hold, args=(held,)).start()
+    assert held.wait(5)
+"""
+
 OVERRIDDEN = """
 import pytest
 
@@ -217,6 +236,13 @@ def test_helpers_of_the_standard_library_are_no_leak(project: Project) -> None:
     child = project({"test_helpers.py": HELPERS}, "-o", "hadoken_leak_grace=0.1")
     assert child.wait() == 0, "\n".join(child.lines)
     assert child.wait_for_line("2 passed")
+
+
+def test_garbage_of_what_was_just_ending_is_no_leak(project: Project) -> None:
+    """What a thread leaves in a cycle when it ends within the grace is collected before anything is called a leak."""
+    child = project({"test_end.py": ENDING}, "-o", "hadoken_leak_check=everything", "-o", "hadoken_leak_grace=0.5")
+    assert child.wait() == 0, "\n".join(child.lines)
+    assert child.wait_for_line("1 passed")
 
 
 def test_a_fixture_of_the_users_own_wins(project: Project) -> None:

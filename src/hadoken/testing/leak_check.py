@@ -39,7 +39,10 @@ def watched(request: pytest.FixtureRequest, *, everything: bool) -> Generator[No
     if not left():
         return
     _release_fixtures(request)
-    if not wait_until(lambda: not left(), float(request.config.getini("hadoken_leak_grace"))):
+    if wait_until(lambda: not left(), float(request.config.getini("hadoken_leak_grace"))):
+        return
+    gc.collect()  # of what has ended meanwhile
+    if left():
         found = "\n".join(f"  {line}" for line in left())
         pytest.fail(f"the test left behind:\n{found}", pytrace=False)
 
