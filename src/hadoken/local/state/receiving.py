@@ -32,8 +32,8 @@ def receive(queue: Queue, limit: int, timeout: int, client: str, attempt: str | 
     if not timeout:
         for message, _ in taken:
             queue.holding.uncover(message)
-    elif attempt is not None:
-        queue.attempts.remember(attempt, taken, queue.house.clock.lease())
+    if attempt is not None:  # even if it brings nothing that can be repeated: what it brought before is over
+        queue.attempts.remember(attempt, taken if timeout else [], queue.house.clock.lease())
     return taken
 
 
