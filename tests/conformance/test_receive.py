@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -9,6 +11,7 @@ from http.client import HTTPConnection
 import pytest
 
 from hadoken.clock import SYSTEM
+from tests.support import polls
 from tests.support.digests import attribute_digest
 from tests.support.local_sqs import Server, Sqs, boto3_client
 from tests.support.polls import open_poll
@@ -213,6 +216,25 @@ def test_14_nor_does_one_that_is_dropped_while_the_send_is_on_its_way(server: Se
             (message,) = http.receive(url, WaitTimeSeconds=5)
             sender.join()
             assert (message["Body"], message["Attributes"]["ApproximateReceiveCount"]) == (f"{number}", "1")
+
+
+def test_14_nor_does_one_whose_end_is_read_together_with_the_send(server: Server, http: Sqs) -> None:
+    """A server that finds a send and the end of a poll at once, the send first, gives the message to nobody."""
+    url = http.queue()
+    body = json.dumps({"QueueUrl": url, "MessageBody": "x"}).encode()
+    for _ in range(5):
+        with closing(HTTPConnection("127.0.0.1", server.port, timeout=GLOBAL)) as sender:
+            sender.connect()
+            with ExitStack() as stopped:
+                with open_poll(server.url, url):
+                    assert parked(server, 1)
+                    os.kill(server.pid, signal.SIGSTOP)
+                    stopped.callback(os.kill, server.pid, signal.SIGCONT)
+                    sender.request("POST", "/", body, polls.headers("AmazonSQS.SendMessage"))
+            assert sender.getresponse().status == 200
+        (message,) = http.receive(url, WaitTimeSeconds=5)
+        assert message["Attributes"]["ApproximateReceiveCount"] == "1"
+        http.delete(url, message)
 
 
 @contextmanager

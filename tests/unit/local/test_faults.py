@@ -51,3 +51,14 @@ def test_a_fault_carries_what_its_rule_says() -> None:
         "InternalError",
         2.5,
     )
+
+
+def test_a_new_script_begins_its_chances_anew() -> None:
+    """The same script set again fails the same calls, whatever was drawn before."""
+    rules = [Rule(code="X", chance=0.5)]
+    faults = Faults(rules, seed=7)
+    first = fired(faults, 40)
+    fired(faults, 13)
+    faults.set(rules, seed=7)
+    assert fired(faults, 40) == first
+    assert 5 < len(first) < 35

@@ -111,6 +111,25 @@ def test_the_clock_stops_wherever_something_happens() -> None:
     run(main)
 
 
+@pytest.mark.parametrize("start", [0.85, 0.1, 0.3, 1 / 3, 0.7])
+def test_a_retention_period_that_ends_under_a_parked_poll_ends_once(start: float) -> None:
+    """The time at which a message is due to end is one at which it ends, however its sum is rounded."""
+
+    async def main(local: LocalSQS, _: str) -> None:
+        url = local.create_queue("kept.fifo", {"MessageRetentionPeriod": "60"})
+        local.advance(start)
+        await local.send_batch(api.SendBatch(url, [api.SendEntry("x", message_group_id="g", deduplication_id="1")]))
+        await local.receive(api.Receive(url, 1, 0, 43_200))
+        local.advance(50)
+        parked = local.receive(poll(url))
+        local.advance(20)
+        assert not (await parked).messages
+        (queue,) = (queue for queue in local.queues if queue.name == "kept.fifo")
+        assert len(queue) == 0
+
+    run(main)
+
+
 def test_a_call_fails_before_or_after_it_is_applied() -> None:
     """A call fails before or after it is applied."""
     rules = (

@@ -17,6 +17,7 @@ from hadoken.local.http import server
 from hadoken.local.http.protocol import Reply
 from hadoken.local.state import messages, requests
 from hadoken.local.state.eventlog import Call, EventLog
+from hadoken.local.state.profile import HARSH
 from hadoken.local.state.queues import Queues
 from hadoken.local.store import Store
 
@@ -226,3 +227,22 @@ def test_a_port_that_is_taken_gives_the_file_free(path: Path) -> None:
 
     asyncio.run(main())
     Store(path, VirtualClock()).close()
+
+
+def test_a_deleted_queue_stays_deleted_whatever_was_to_come(path: Path) -> None:
+    """Settings that a harsh profile lets come later do not bring a queue back into the file after its end."""
+    clock = VirtualClock()
+    with closing(Store(path, clock)) as store:
+        queues = Queues(clock=clock, witness=store, profile=HARSH)
+        store.load(queues)
+        queues.create_queue(requests.CreateQueue(queue_name="queue"), "test")
+        queue = queues.named("queue")
+        queues.set_queue_attributes(
+            requests.SetQueueAttributes(queue_url=URL, attributes={"VisibilityTimeout": "5"}), "test"
+        )
+        queues.delete_queue(requests.DeleteQueue(queue_url=URL), "test")
+        store.flush()
+        clock.advance(HARSH.lateness + 1)
+        queue.tick(clock.lease())  # as a poll does that is still parked on it
+        store.flush()
+    assert rows(path, "SELECT name FROM queues") == []

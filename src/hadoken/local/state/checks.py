@@ -29,6 +29,8 @@ _TAG_KEY: Final = 128
 _TAG_VALUE: Final = 256
 _TAG_CHARACTERS: Final = re.compile(r"[\w\s.:/=+\-@]*")
 _TAG_RESERVED: Final = "aws:"
+# Message attributes of type Number: a decimal, no more. SQS developer guide, message attribute data types
+_NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def required(value: T | None, parameter: str) -> T:
@@ -179,16 +181,8 @@ def _value(name: str, value: AttributeValue) -> None:
         raise invalid(f"Message (user) attribute '{name}' must contain a non-empty value of type '{base}'.")
     if isinstance(content, str):
         _text(content)
-    if base == "Number" and not _is_number(value.string_value or ""):
+    if base == "Number" and not _NUMBER.fullmatch(value.string_value or ""):
         raise invalid(f"Can't cast the value of message (user) attribute '{name}' to a number.")
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _system_attributes(attributes: Mapping[str, AttributeValue]) -> None:

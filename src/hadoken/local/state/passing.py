@@ -38,8 +38,9 @@ def let_pass(queue: Queue, now: float) -> None:
 
 def _end(queue: Queue, now: float) -> None:
     """End what ends by itself."""
-    since = now - queue.settings.retention
-    while (message := queue.holding.oldest()) is not None and message.kept_from <= since:
+    # The sum, as in `next_change`: `now - period` rounds otherwise, and what is due at its time would not be due then.
+    period = queue.settings.retention
+    while (message := queue.holding.oldest()) is not None and message.kept_from + period <= now:
         queue.let_go(message, What.RETIRED)
         queue.telling.happened(What.RETIRED, message)
     for message in queue.holding.ended(now):

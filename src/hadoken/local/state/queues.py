@@ -222,6 +222,8 @@ class Queues:
         """Drop a queue with its messages; polls that wait on it end by their deadlines."""
         queue = self.find(request.queue_url)
         queue.purge(client)
+        if queue.whims is not None:  # a poll that is still parked would let them come, and a witness would write them
+            queue.whims.forget_settings()
         self.moves.forget(queue)
         del self._by_name[queue.name], self._by_path[queue.path]
         self._names.remove(queue.name)

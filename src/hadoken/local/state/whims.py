@@ -118,6 +118,10 @@ class Whims:
         """The settings that were asked for last and have not come yet; None if there are none."""
         return self._settings[-1][1] if self._settings else None
 
+    def forget_settings(self) -> None:
+        """Let no settings come any more: their queue is gone."""
+        self._settings.clear()
+
     def settings(self, now: float) -> list[tuple[float, Settings]]:
         """Take the settings that have come by now, with the times at which they came, in order."""
         found: list[tuple[float, Settings]] = []
