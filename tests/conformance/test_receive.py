@@ -225,12 +225,11 @@ def test_14_nor_does_one_whose_end_is_read_together_with_the_send(server: Server
     for _ in range(5):
         with closing(HTTPConnection("127.0.0.1", server.port, timeout=GLOBAL)) as sender:
             sender.connect()
-            with ExitStack() as stopped:
-                with open_poll(server.url, url):
-                    assert parked(server, 1)
-                    os.kill(server.pid, signal.SIGSTOP)
-                    stopped.callback(os.kill, server.pid, signal.SIGCONT)
-                    sender.request("POST", "/", body, polls.headers("AmazonSQS.SendMessage"))
+            with ExitStack() as stopped, open_poll(server.url, url):
+                assert parked(server, 1)
+                os.kill(server.pid, signal.SIGSTOP)
+                stopped.callback(os.kill, server.pid, signal.SIGCONT)
+                sender.request("POST", "/", body, polls.headers("AmazonSQS.SendMessage"))
             assert sender.getresponse().status == 200
         (message,) = http.receive(url, WaitTimeSeconds=5)
         assert message["Attributes"]["ApproximateReceiveCount"] == "1"

@@ -75,7 +75,7 @@ def _shared(sqs: S) -> Iterator[S]:
         yield sqs
 
 
-# Receives without an answer after which a queue on AWS counts as empty. Guess; a poll asks a weighted sample of servers.
+# Receives that bring nothing after which a queue on AWS counts as empty. Guess; each asks a sample of its servers.
 SHORT_POLLS = 5
 
 
