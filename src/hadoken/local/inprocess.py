@@ -56,6 +56,8 @@ class LocalSQS:
         clock: the time of everything in it; move it with `advance`.
         queues: the state: queues, event log, counters.
         faults: which calls fail.
+        lock: guards all state against `blocking`, for one operation, never while waiting; hold it to look at `queues`
+            while another thread may call.
 
     Args:
         clock: a new one by default; share it with the engine under test.
@@ -83,8 +85,7 @@ class LocalSQS:
             url=URL, clock=self.clock, log=log, profile=profile, seed=seed, max_in_flight=max_in_flight
         )
         self.faults = Faults() if faults is None else faults
-        # Guards all state against `blocking`; held for one operation, never while waiting.
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._parking = Parking(self.queues)
         self._late: Deadlines[Callable[[], None]] = Deadlines()
         self._open: set[asyncio.Future[api.Received]] = set()
@@ -124,7 +125,7 @@ class LocalSQS:
         """
         fifo = {"FifoQueue": "true"} if name.endswith(".fifo") else {}
         request = requests.CreateQueue(queue_name=name, attributes={**fifo, **(attributes or {})})
-        with self._lock:
+        with self.lock:
             made = self._outcome("CreateQueue", Fault(), lambda: self.queues.create_queue(request, CLIENT))
         return _raised(made).queue_url
 
@@ -133,7 +134,7 @@ class LocalSQS:
     def receive(self, request: api.Receive) -> asyncio.Future[api.Received]:
         """Long-poll one queue; ends when something can be received or the virtual clock has moved by `wait_time`."""
         future: asyncio.Future[api.Received] = self._future()
-        with self._lock:
+        with self.lock:
             self._park(request, future)
             self._parking.flush()
         return future
@@ -161,8 +162,7 @@ class LocalSQS:
     def close(self) -> None:
         """Refuse further calls; polls that still wait end with nothing, and calls made to hang with an error."""
         self._closed = True
-        for future in tuple(self._open):
-            _settle(future, api.Received([], self.clock.wall()))
+        self.end_polls()
         for deliver in self._late.due(math.inf):
             deliver()  # what it answers is known since it was called, and no clock moves on to its time
         for call in tuple(self._hanging):
@@ -175,7 +175,7 @@ class LocalSQS:
             seconds: >= 0.
         """
         end = self.clock.lease() + seconds
-        while (at := self._next()) is not None and at <= end:
+        while (at := self.next_due()) is not None and at <= end:
             self.clock.advance(max(0.0, at - self.clock.lease()))
             self.wake()
         self.clock.advance(max(0.0, end - self.clock.lease()))
@@ -184,10 +184,34 @@ class LocalSQS:
     def wake(self) -> None:
         """Do what is due; for whoever moves the clock himself."""
         now = self.clock.lease()
-        with self._lock:
+        with self.lock:
             self._parking.wake(now)
             for deliver in self._late.due(now):
                 deliver()
+
+    def next_due(self) -> float | None:
+        """When something happens here next, on the lease clock; None if time alone changes nothing."""
+        with self.lock:
+            times = [at for at in (self._parking.next(), self._late.next()) if at is not None]
+            return min(times, default=None)
+
+    def next_answer(self) -> float | None:
+        """When the next answer that a fault delays is given, on the lease clock; None if none is on its way."""
+        with self.lock:
+            return self._late.next()
+
+    def tell_polls(self) -> None:
+        """Let parked polls look at what was changed by other means than a call here. Thread: any."""
+        with self.lock:
+            if self._loop is None or self._loop.is_closed():
+                self._parking.flush()
+            else:  # perhaps another thread's call: futures are the loop's to settle
+                self._loop.call_soon_threadsafe(self.wake)
+
+    def end_polls(self) -> None:
+        """Answer every open poll with nothing, as if its wait were over. Thread: that of the loop."""
+        for future in tuple(self._open):
+            _settle(future, api.Received([], self.clock.wall()))
 
     # The synchronous door.
 
@@ -218,12 +242,12 @@ class LocalSQS:
                 return self._receive_now(request, fault)
             return self._apply(request, fault)
 
-        with self._lock:
+        with self.lock:
             fault = self._judge(operation, _name(request.queue_url))
             outcome: Answer | SQSError = self._outcome(operation, fault, act)
             outcome = _lost(operation, fault) or outcome
             outcome = self._said(operation, _name(request.queue_url), _size(request), fault, outcome)
-            self._tell_polls()
+            self.tell_polls()
         if isinstance(outcome, SQSError):
             raise outcome
         return outcome
@@ -233,17 +257,6 @@ class LocalSQS:
     def _future(self) -> asyncio.Future[Any]:
         self._loop = asyncio.get_running_loop()
         return self._loop.create_future()
-
-    def _tell_polls(self) -> None:
-        """Let parked polls look at what has changed; for a caller that holds the lock."""
-        if self._loop is None or self._loop.is_closed():
-            self._parking.flush()
-        else:  # perhaps another thread's call: futures are the loop's to settle
-            self._loop.call_soon_threadsafe(self.wake)
-
-    def _next(self) -> float | None:
-        times = [at for at in (self._parking.next(), self._late.next()) if at is not None]
-        return min(times, default=None)
 
     def _outcome(self, operation: str, fault: Fault, act: Callable[[], T]) -> T | SQSError:
         """Do one call unless it is made to fail before it is applied; errors are values, so that they can come late."""
@@ -268,7 +281,7 @@ class LocalSQS:
 
     def _later(self, operation: str, queue: str, act: Callable[[Fault], T], entries: int = 1) -> asyncio.Future[Any]:
         future = self._future()
-        with self._lock:
+        with self.lock:
             fault = self._judge(operation, _name(queue))
             outcome = self._outcome(operation, fault, lambda: act(fault))
             outcome = self._said(operation, _name(queue), entries, fault, _lost(operation, fault) or outcome)
@@ -364,7 +377,7 @@ class LocalSQS:
         Raises:
             SQSError: there is none, or the fault script failed the call.
         """
-        with self._lock:
+        with self.lock:
             fault = self._judge("GetQueueUrl", name)
             outcome = self._outcome("GetQueueUrl", fault, lambda: self._url(name))
             outcome = _lost("GetQueueUrl", fault) or outcome

@@ -143,9 +143,9 @@ class FakeSQS(LocalSQS):
             SQSError: what SQS refuses.
         """
         values = {name: AttributeValue("String", text) for name, text in (attributes or {}).items()}
-        with self._lock:
+        with self.lock:
             ids = [self._send(queue, body, values, message_group_id) for body in bodies]
-            self._tell_polls()
+            self.tell_polls()
         return ids
 
     def events(self, queue: str, *what: str) -> list[Event]:
@@ -155,7 +155,7 @@ class FakeSQS(LocalSQS):
             queue: name.
             *what: values of `hadoken.local.state.eventlog.What`.
         """
-        with self._lock:
+        with self.lock:
             return [one for one in self.queues.log.since() if one.queue == queue and (not what or one.what in what)]
 
     def receives(self, queue: str) -> Counter[str]:
@@ -168,7 +168,7 @@ class FakeSQS(LocalSQS):
 
     def held(self, queue: str) -> Held:
         """How many messages a queue holds."""
-        with self._lock:
+        with self.lock:
             found = self.queues.named(queue)
             return Held(found.visible, found.in_flight, found.delayed)
 
@@ -177,7 +177,7 @@ class FakeSQS(LocalSQS):
 
         Attributes of the copy that this returns: `requests`, `entries`, `refused`, `failed`, `empty`.
         """
-        with self._lock:
+        with self.lock:
             return msgspec.structs.replace(self.queues.counters.of(operation))
 
     def advance(self, seconds: float) -> None:
@@ -187,19 +187,9 @@ class FakeSQS(LocalSQS):
         else:
             super().advance(seconds)
 
-    def next_due(self) -> float | None:
-        """When something happens here next, on the lease clock; None if time alone changes nothing."""
-        with self._lock:
-            return self._next()
-
-    def next_answer(self) -> float | None:
-        """When the next answer that a fault delays is given, on the lease clock; None if none is on its way."""
-        with self._lock:
-            return self._late.next()
-
     def receivable(self, queue_url: str) -> bool:
         """Whether a queue holds something that can be received now; False for a queue that is gone."""
-        with self._lock:
+        with self.lock:
             try:
                 return self.queues.find(queue_url).ready()
             except Refusal:
@@ -207,15 +197,9 @@ class FakeSQS(LocalSQS):
 
     def dead_letters(self, name: str) -> list[Stored] | None:
         """What lies in the dead-letter queue of a queue, oldest first; None if it has none."""
-        with self._lock:
+        with self.lock:
             redrive = self.queues.named(name).settings.redrive
             return None if redrive is None else self.queues.named(redrive.target_arn.rpartition(":")[2]).messages
-
-    def end_polls(self) -> None:
-        """Answer every open poll with nothing, as if its wait were over. Thread: engine loop."""
-        for future in tuple(self._open):
-            if not future.done():
-                future.set_result(api.Received([], self.clock.wall()))
 
     def close(self) -> None:
         """End the polls that wait; queues and messages stay, for the next worker of the same test."""
@@ -223,7 +207,7 @@ class FakeSQS(LocalSQS):
 
     def deliver_again(self, queue: str, raw: api.ReceivedMessage) -> None:
         """Put back a message that was deleted, as SQS may: with its id, its attributes and its receives so far."""
-        with self._lock:
+        with self.lock:
             target = self.queues.named(queue)
             stored = Stored(
                 id=raw.message_id,
