@@ -51,7 +51,7 @@ def serve(
     if profile not in PROFILES:
         raise ConfigurationError(f"profile is {profile!r}; there are {' and '.join(sorted(PROFILES))}")
     for name, number in (("port", port), ("seed", seed)):
-        if not isinstance(number, int):
+        if not isinstance(number, int):  # pyright: ignore[reportUnnecessaryIsInstance] -- annotations bind nobody at run time
             raise ConfigurationError(f"{name} is {number!r}; it is a whole number")
     options = [f"--profile={profile}", f"--seed={seed}"]
     if isinstance(faults, str | Path):

@@ -5,6 +5,8 @@ decided that it shall be so; here the books are kept right: the states, the coun
 No call looks at all messages, except to list them.
 """
 
+# It names the queue that names it, for type checkers only: no cycle at run time.
+# pyright: reportImportCycles=false
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

@@ -1,5 +1,7 @@
 """What the queues of one local SQS have in common."""
 
+# It names the queue that names it, for type checkers only: no cycle at run time.
+# pyright: reportImportCycles=false
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple

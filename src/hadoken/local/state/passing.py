@@ -3,6 +3,8 @@
 See `queue` for the rules: all of this is done late, when somebody calls, and as if it had been done in time.
 """
 
+# It names the queue that names it, for type checkers only: no cycle at run time.
+# pyright: reportImportCycles=false
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

@@ -73,7 +73,7 @@ class Queue:
             Whims(house.profile, f"{house.seed} {name}", house.clock.lease()) if house.profile.whimsical else None
         )
         self.holding = Holding(self._new_order(), self.telling)
-        self.late_counts = (0, 0, 0)
+        self.late_counts: tuple[int, int, int] = (0, 0, 0)
         self.last_number = 0
 
     def __len__(self) -> int:

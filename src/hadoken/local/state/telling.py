@@ -1,5 +1,7 @@
 """Whom one queue tells what happens in it: the event log, the witness, and those who wait for its messages."""
 
+# It names the queue that names it, for type checkers only: no cycle at run time.
+# pyright: reportImportCycles=false
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
