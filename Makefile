@@ -121,6 +121,7 @@ bench: $(VENV)/dev.stamp ## Compare with a plain boto3 consumer
 bench-local: $(VENV)/dev.stamp ## Measure what the local SQS and the testing kit cost
 	@$(BIN)/python -m benchmarks.server_cost
 	@$(BIN)/python -m benchmarks.testing_kit
+	@$(BIN)/python -m benchmarks.local_depth
 
 # Second opinions for the conformance suite: other imitations of SQS, each in an environment of its own.
 ORACLES := moto ministack roto-aws
