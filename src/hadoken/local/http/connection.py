@@ -66,6 +66,7 @@ class Site(NamedTuple):
     Attributes:
         call: does one SQS request; see `Protocol.call`.
         withdraw: forgets a parked poll.
+        turned_away: notes a request that was refused before it was an operation: its target, client, and answer.
         admin: answers what is not for SQS, given the request and the address it comes from.
         wall: seconds since 1970, for the Date header.
         connections: all that are open.
@@ -75,6 +76,7 @@ class Site(NamedTuple):
 
     call: Callable[..., Parked | None]
     withdraw: Callable[[Parked], object]
+    turned_away: Callable[[str, str, Reply], None]
     admin: Callable[[HTTPRequest, str], Reply]
     wall: Callable[[], float]
     connections: set[Connection]
@@ -297,6 +299,7 @@ class Connection(asyncio.Protocol):
         elif request.method != b"POST":
             answer(protocol.refused(Refusal("UnknownOperationException", "SQS takes POST requests only.")))
         elif (refusal := replies.not_spoken(request.content_type) or self._denied(request)) is not None:
+            self._site.turned_away(request.target, self._client, refusal)
             answer(refusal)
         else:
             parked = self._site.call(

@@ -149,6 +149,27 @@ class Protocol:
         self._flush()
         return parked
 
+    def turned_away(self, target: str, client: str, reply: Reply) -> None:
+        """Note a request that was refused before it was an operation."""
+        if self._queues.log.calls:
+            call = _Call(target.removeprefix(PREFIX), client, _nobody, _gone)
+            self._queues.log.write(_told(call, reply, self._queues.clock.lease()))
+
+    def withdraw(self, parked: Parked) -> None:
+        """Forget a poll whose client has gone, and note that it was not answered; does nothing if it was answered."""
+        if self._parking.withdraw(parked) and self._queues.log.calls:
+            poll = parked.poll
+            self._queues.log.write(
+                Call(
+                    at=self._queues.clock.lease(),
+                    what=What.CALL,
+                    operation="ReceiveMessage",
+                    queue=poll.queue.name,
+                    client=poll.client,
+                    status=0,
+                )
+            )
+
     def _do(self, call: _Call, operation: Operation, body: bytes) -> Parked | None:
         self._queues.counters.of(call.name).requests += 1
         request = call.request = _decoded(operation, body)
@@ -200,6 +221,15 @@ class Protocol:
             self._parking.flush()
         except Exception:
             _logger.exception("parked polls could not be served")
+
+
+def _nobody(_: Reply) -> None:
+    """Nobody waits for this answer: it has been given."""
+
+
+def _gone() -> bool:
+    """Nobody is there any more."""
+    return False
 
 
 def failed(fault: Fault) -> Reply:

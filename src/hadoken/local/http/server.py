@@ -106,7 +106,8 @@ class Server:
         verify = None if self._signatures is None else self._signatures.verify
         return Site(
             call=self._call,
-            withdraw=self._parking.withdraw,
+            withdraw=self._protocol.withdraw,
+            turned_away=self._protocol.turned_away,
             admin=self._admin.answer,
             wall=self.sqs.clock.wall,
             connections=self._connections,

@@ -27,6 +27,7 @@ class Poll:
     """A receive that can be tried again.
 
     Attributes:
+        client: who asks, for the event log.
         queue: where it receives.
         wait: 0..20 seconds; the queue's own where the request names none.
 
@@ -39,18 +40,18 @@ class Poll:
     __slots__ = (
         "_attempt",
         "_attribute_names",
-        "_client",
         "_limit",
         "_queues",
         "_system_names",
         "_timeout",
+        "client",
         "queue",
         "wait",
     )
 
     def __init__(self, queues: Queues, request: requests.ReceiveMessage, client: str) -> None:
         self._queues = queues
-        self._client = client
+        self.client = client
         self.queue: Queue = queues.find(request.queue_url)
         own = self.queue.settings
         self._limit = checks.max_messages(request.max_number_of_messages)
@@ -65,7 +66,7 @@ class Poll:
         self.queue.tick(self._queues.clock.lease())
         if not self.wait and self.queue.misses():
             return answers.ReceiveMessage()
-        taken = receiving.receive(self.queue, self._limit, self._timeout, self._client, self._attempt)
+        taken = receiving.receive(self.queue, self._limit, self._timeout, self.client, self._attempt)
         return answers.ReceiveMessage([self._rendered(one) for one in taken])
 
     def refuse_over_limit(self) -> None:

@@ -429,3 +429,30 @@ def test_what_changes_the_server_is_for_this_machine_only() -> None:
     assert asked(b"DELETE", "127.0.0.1") == 200
     assert len(faults) == 0
     assert asked(b"PUT", "127.0.0.1") == 404
+
+
+def test_every_call_is_written_down(server: Server) -> None:
+    """A request refused before it is an operation, and a poll whose client goes away, are calls in the log too."""
+
+    def calls() -> list[dict[str, object]]:
+        return [event for event in server.get(f"events?since={before}")["events"] if event["what"] == "call"]
+
+    with socket.create_connection(("127.0.0.1", server.port), timeout=GLOBAL) as sock:
+        answers = Answers(sock)
+        sock.sendall(request(b"CreateQueue", b'{"QueueName":"told"}'))
+        url = json.loads(answers.next()[1])["QueueUrl"]
+        log = b'{"calls": true}'
+        sock.sendall(b"POST /_hadoken/events HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s" % (len(log), log))
+        assert answers.next()[0] == 200
+        before = server.get("events?since=0")["total"]
+        sock.sendall(request(kind=b"text/plain"))
+        status, _ = answers.next()
+        poll = json.dumps({"QueueUrl": url, "WaitTimeSeconds": 20}).encode()
+        sock.sendall(request(b"ReceiveMessage", poll))
+        assert wait_until(lambda: server.get("state")["parked"] == 1)
+    assert wait_until(lambda: len(calls()) == 2)
+    refused, gone = calls()
+    assert (refused["operation"], refused["status"]) == ("ListQueues", status)
+    assert status >= 400
+    assert refused["code"]
+    assert (gone["operation"], gone["queue"], gone["status"]) == ("ReceiveMessage", "told", 0)
