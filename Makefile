@@ -166,6 +166,7 @@ requirements: $(BIN)/python ## Resolve and pin the requirements anew (UPGRADE=1:
 		$(COMPILE) requirements/oracles/$$oracle.in --output-file requirements/oracles/$$oracle.txt || exit 1; done
 	@$(COMPILE) pyproject.toml requirements/fuzz.in --constraint requirements/run.txt --output-file requirements/fuzz.txt
 	@$(COMPILE) requirements/clients/aws-cli.in --output-file requirements/clients/aws-cli.txt
+	@$(COMPILE) requirements/neighbours/tracers.in --output-file requirements/neighbours/tracers.txt
 
 # No index and no link may enter the pinned files: they are installed through whatever index the machine is set up with.
 COMPILE = .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
