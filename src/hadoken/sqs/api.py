@@ -24,8 +24,10 @@ import msgspec
 from hadoken import errors
 
 
-class Attribute(msgspec.Struct, frozen=True):
+class Attribute(msgspec.Struct, frozen=True, rename={"type": "DataType", "text": "StringValue", "data": "BinaryValue"}):
     """One message attribute. Exactly one of `text` (String, Number) and `data` (Binary) is set.
+
+    In JSON its fields have SQS's names, as those of `ReceivedMessage`: an answer is decoded into them in one go.
 
     Attributes:
         type: "String", "Number" or "Binary", with an optional custom suffix such as "Number.int".
@@ -36,7 +38,18 @@ class Attribute(msgspec.Struct, frozen=True):
     data: bytes | None = None
 
 
-class ReceivedMessage(msgspec.Struct, frozen=True, weakref=True):
+class ReceivedMessage(
+    msgspec.Struct,
+    frozen=True,
+    weakref=True,
+    rename={
+        "message_id": "MessageId",
+        "receipt_handle": "ReceiptHandle",
+        "body": "Body",
+        "system": "Attributes",
+        "attributes": "MessageAttributes",
+    },
+):
     """One message as it was received: data only.
 
     Attributes:

@@ -17,9 +17,8 @@ import select
 import socket
 import ssl
 import weakref
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import httptools
 from botocore import exceptions as errors
@@ -29,19 +28,10 @@ from botocore.httpsession import get_cert_path
 from botocore.utils import get_environ_proxies
 
 from hadoken.clock import SYSTEM
+from hadoken.sqs.target import Target, target_of
 
 CHUNK = 65_536  # bytes of one read: ten small messages fit
 IDLE = 1.0  # seconds after which a connection is looked at before it is used: the other side may have closed it
-
-
-class Target(NamedTuple):
-    """Where a URL leads: `host` and `port` to connect to, `name` for the Host header, `path` with its query."""
-
-    tls: bool
-    host: str
-    port: int
-    name: str
-    path: str
 
 
 class Exchange:
@@ -254,19 +244,6 @@ def is_way_clear(url: str) -> bool:
     return not get_environ_proxies(url) and not any(
         str(name).startswith("before-send") for name, *_ in BUILTIN_HANDLERS
     )
-
-
-@lru_cache(maxsize=64)
-def target_of(url: str) -> Target:
-    """Take a URL apart."""
-    parts = urlsplit(url)
-    tls = parts.scheme == "https"
-    usual = 443 if tls else 80
-    host = parts.hostname or ""
-    port = parts.port or usual
-    shown = f"[{host}]" if ":" in host else host
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Target(tls, host, port, shown if port == usual else f"{shown}:{port}", path)
 
 
 def _written(request: Any, target: Target) -> bytes:  # noqa: ANN401 -- botocore ships no types

@@ -20,7 +20,8 @@ from hadoken.sqs import exchange as module
 from hadoken.sqs.api import DeleteBatch
 from hadoken.sqs.boto import BotoClient
 from hadoken.sqs.connection import Connection
-from hadoken.sqs.exchange import Exchange, is_way_clear, target_of
+from hadoken.sqs.exchange import Exchange, is_way_clear
+from hadoken.sqs.target import target_of
 
 CERTIFICATE = Path(__file__).with_name("localhost.pem")  # with its key; for "localhost", made for this file
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nx-amzn-RequestId: 7\r\n\r\n{}"
