@@ -11,6 +11,7 @@ import hypothesis
 import pytest
 
 from tests.support import processes
+from tests.support.authority import Authority
 
 # A run in the background of a script ignores SIGINT, and every child would inherit that; a handler it does not inherit.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -20,6 +21,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 hypothesis.settings.register_profile("hadoken", deadline=None, print_blob=True)
 hypothesis.settings.register_profile("soak", deadline=None, max_examples=20_000, stateful_step_count=200)
 hypothesis.settings.load_profile(os.environ.get("HADOKEN_HYPOTHESIS", "hadoken"))
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """A private certificate authority, with certificates for servers on loopback that are right or wrong."""
+    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ import botocore.session
 from botocore.config import Config
 
 from hadoken.clock import SYSTEM
+from hadoken.local.finding import opened
 from tests.support.polls import OpenPoll, headers, open_poll
 from tests.support.waiting import GLOBAL
 
@@ -30,14 +31,21 @@ ROOT = Path(__file__).parents[2]
 MAX_REAL_SECONDS = 6.0
 
 
-def boto3_client(url: str, read_timeout: float = GLOBAL) -> Any:
-    """An SQS client of boto3 with made-up credentials, without retries and parameter checks."""
+def boto3_client(url: str, read_timeout: float = GLOBAL, *, ca_bundle: Path | None = None) -> Any:
+    """An SQS client of boto3 with made-up credentials, without retries and parameter checks.
+
+    Args:
+        url: of the endpoint.
+        read_timeout: seconds.
+        ca_bundle: PEM file of the authorities it trusts; None: the usual ones.
+    """
     return boto3.Session(botocore_session=_core).client(
         "sqs",
         endpoint_url=url,
         region_name="us-east-1",
         aws_access_key_id="test",
         aws_secret_access_key="test",
+        verify=None if ca_bundle is None else str(ca_bundle),
         config=_CONFIG.merge(Config(read_timeout=read_timeout)),
     )
 
@@ -67,7 +75,7 @@ class Server:
 
     def get(self, path: str) -> Any:
         """What a private address says: "counters", "state", "events?since=0"."""
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=GLOBAL)) as connection:
+        with closing(opened(self.url)) as connection:
             connection.request("GET", f"/_hadoken/{path}", headers={"Connection": "close"})
             return json.loads(connection.getresponse().read())
 

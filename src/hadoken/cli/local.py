@@ -17,12 +17,14 @@ from hadoken.cli.numbers import Whole
 
 _USE: Final = """\
   boto3      boto3.client("sqs", endpoint_url="{url}", region_name="us-east-1",
-                          aws_access_key_id="{key}", aws_secret_access_key="{secret}")
+                          aws_access_key_id="{key}", aws_secret_access_key="{secret}"{verify})
   aws cli    {account} aws --region us-east-1 \\
                  --endpoint-url {url} sqs create-queue --queue-name QUEUE
   hadoken    {run}
              {send}
-Ctrl-C ends it; what is in its queues {kept}."""
+{trust}Ctrl-C ends it; what is in its queues {kept}."""
+# With TLS: what CA.pem is, and where boto3 and all that asks the environment are told of it.
+_TRUST: Final = ("CA.pem is the authority that signed --cert.\n", ', verify="CA.pem"', "AWS_CA_BUNDLE=CA.pem ")
 _ANY: Final = "local"  # any key will do where signatures are not required; without one, clients refuse
 
 
@@ -61,6 +63,19 @@ _ANY: Final = "local"  # any key will do where signatures are not required; with
     metavar="ID:SECRET",
     help="A key to sign with; may be repeated.  [default: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY]",
 )
+@click.option(
+    "--cert",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Speak TLS with this certificate (PEM); plain HTTP is then not answered.",
+)
+@click.option(
+    "--key",
+    "private_key",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Its private key (PEM).  [default: in the file of --cert]",
+)
 def command(
     *,
     port: int | None,
@@ -72,6 +87,8 @@ def command(
     data: Path | None,
     require_signature: bool,
     access_key: tuple[str, ...],
+    cert: Path | None,
+    private_key: Path | None,
 ) -> None:
     """Run a local SQS until Ctrl-C: for development and tests, everything in memory unless --data names a file.
 
@@ -79,12 +96,13 @@ def command(
     """
     from hadoken.local import child, faultscript, finding, logfile  # noqa: PLC0415 -- the same
     from hadoken.local.faults import Faults  # noqa: PLC0415 -- the same
-    from hadoken.local.http import server, sigv4  # noqa: PLC0415 -- see the rules in main
+    from hadoken.local.http import server, sigv4, tls  # noqa: PLC0415 -- see the rules in main
     from hadoken.local.state.profile import PROFILES  # noqa: PLC0415 -- the same
 
     if access_key and not require_signature:
         raise click.UsageError("--access-key has an effect only with --require-signature.")
     keys = sigv4.access_keys(access_key, os.environ) if require_signature else None
+    context = tls.chosen(cert, private_key)
     chosen = finding.default_port() if port is None else port
     script = faultscript.Script((), seed) if faults is None else faultscript.load(faults)
     with ExitStack() as stack:
@@ -100,6 +118,7 @@ def command(
                 seed=seed,
                 faults=Faults(script.rules, seed=script.seed),
                 log=written,
+                tls=context,
             )
         except OSError as error:
             raise child.taken(host, chosen, error) from error
@@ -115,10 +134,12 @@ def _tell(host: str, data: Path | None, key: str, url_aside: bool, url: str) -> 
         who = "every machine that reaches this one" if host in {"", "0.0.0.0", "::"} else f"whoever reaches {host}"  # noqa: S104 -- compared, not bound
         click.echo(f"Warning: not on loopback: {who} can read, send and delete messages here.", err=True)
     known, secret = key or _ANY, "ITS SECRET" if key else _ANY
-    account = f"AWS_ACCESS_KEY_ID={known} AWS_SECRET_ACCESS_KEY={shlex.quote(secret)}"
+    trust, verify, bundle = _TRUST if url.startswith("https:") else ("", "", "")
+    account = f"{bundle}AWS_ACCESS_KEY_ID={known} AWS_SECRET_ACCESS_KEY={shlex.quote(secret)}"
     run, send = (_typed(words, url, account, signed=bool(key)) for words in ("run MODULE:APP", "send QUEUE BODY"))
     kept = "is lost then" if data is None else f"stays in {data}"
     told = {"url": url, "key": known, "secret": secret, "account": account, "run": run, "send": send, "kept": kept}
+    told |= {"trust": trust, "verify": verify}
     click.echo(_USE.format_map(told), err=True)
 
 
@@ -137,7 +158,8 @@ def _typed(words: str, url: str, account: str, *, signed: bool) -> str:
     from hadoken.local.http.server import HOST, PORT  # noqa: PLC0415 -- the same
 
     where = urlsplit(url)
-    if signed or where.hostname != HOST:  # `--local` signs with nobody's key, and looks on loopback only
+    # `--local` signs with nobody's key, and looks on loopback only, without TLS.
+    if signed or where.hostname != HOST or where.scheme == "https":
         return f"{account} {program()} {words} --region us-east-1 --endpoint-url {url}"
     moved = "" if where.port == PORT else f"{VARIABLE}={where.port} "
     return f"{moved}{program()} {words} --local"

@@ -17,7 +17,7 @@ from pathlib import Path
 from hadoken.errors import ConfigurationError
 from hadoken.local import child, faultscript, logfile
 from hadoken.local.faults import Faults
-from hadoken.local.http import server, sigv4
+from hadoken.local.http import server, sigv4, tls
 from hadoken.local.state.profile import PROFILES
 
 MISCONFIGURED = 78  # EX_CONFIG of sysexits(3)
@@ -56,6 +56,7 @@ def _serve(asked: argparse.Namespace) -> None:
             seed=asked.seed,
             faults=Faults(script.rules, seed=script.seed),
             log=log,
+            tls=tls.chosen(asked.cert, asked.key),
         )
 
 
@@ -68,6 +69,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--log")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--require-signature", action="store_true")
+    parser.add_argument("--cert", type=Path)
+    parser.add_argument("--key", type=Path)
     return parser
 
 

@@ -88,7 +88,7 @@ class ChildServer:
         command = [sys.executable, "-P", "-m", "hadoken.local", str(port), *options]
         self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0)  # noqa: S603 -- our own module
         said = self._first_line(self._child)
-        if not said.startswith("http://"):
+        if not said.startswith(("http://", "https://")):
             self.close()
             raise ConfigurationError(f"the local SQS did not start: {said or 'its standard error says why'}")
         self.url = said

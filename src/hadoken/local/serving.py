@@ -6,13 +6,12 @@ import http.client
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import msgspec
 
 from hadoken.errors import ConfigurationError
 from hadoken.local.child import ChildServer
-from hadoken.local.finding import ANSWER
+from hadoken.local.finding import opened
 from hadoken.local.state.profile import PROFILES
 
 if TYPE_CHECKING:
@@ -31,6 +30,8 @@ def serve(
     log: str | Path | None = None,
     data: str | Path | None = None,
     require_signature: bool = False,
+    cert: str | Path | None = None,
+    key: str | Path | None = None,
 ) -> Generator[str]:
     """Run a local SQS in a child process on loopback, and give its URL: `with hadoken.local.serve() as url:`.
 
@@ -42,6 +43,8 @@ def serve(
         log: a file for all calls and events, as JSON lines.
         data: the file that keeps queues and messages over restarts.
         require_signature: refuse requests that are not signed by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+        cert: PEM file of a certificate: the URL is https://, and plain HTTP is not answered.
+        key: PEM file of its private key; None: it stands in `cert` too.
 
     Raises:
         ConfigurationError: another program holds the port, or an argument is wrong; the child says which.
@@ -56,7 +59,7 @@ def serve(
     options = [f"--profile={profile}", f"--seed={seed}"]
     if isinstance(faults, str | Path):
         options.append(f"--faults={faults}")
-    files = (("log", log), ("data", data))
+    files = (("log", log), ("data", data), ("cert", cert), ("key", key))
     options += [f"--{name}={Path(path).absolute()}" for name, path in files if path is not None]
     options += ["--require-signature"] * require_signature
     with ChildServer(port, options=options) as child:
@@ -66,9 +69,8 @@ def serve(
 
 
 def _set(url: str, rules: Sequence[Rule], seed: int) -> None:
-    where = urlsplit(url)
     body = msgspec.json.encode({"seed": seed, "rules": list(rules)})
-    with closing(http.client.HTTPConnection(where.hostname or "", where.port, timeout=ANSWER)) as connection:
+    with closing(opened(url)) as connection:
         connection.request("POST", "/_hadoken/faults", body)
         answer = connection.getresponse()
         said = answer.read()

@@ -367,7 +367,8 @@ class Connection(asyncio.Protocol):
         self._drop()
         reply = protocol.refused(Refusal("SerializationException", text))._replace(status=status, query_error="")
         self._write(replies.whole(reply, self._request_id(), self._site.wall(), keep_alive=False))
-        self._transport.write_eof()
+        if self._transport.can_write_eof():  # TLS cannot; its client learns from Content-Length where the answer ends
+            self._transport.write_eof()
         self._lingering = asyncio.get_running_loop().call_later(_LINGER, self.abort)
 
     def _drop(self) -> None:

@@ -19,6 +19,7 @@ from hadoken.local.http.admin import Admin
 from hadoken.local.http.connection import PATIENCE, Connection, Site
 from hadoken.local.http.protocol import Protocol
 from hadoken.local.http.sigv4 import Signatures
+from hadoken.local.http.tls import TLSPort, listening_socket
 from hadoken.local.state.parking import Parking
 from hadoken.local.state.profile import AWS
 from hadoken.local.state.queues import Queues
@@ -26,6 +27,7 @@ from hadoken.local.state.refusals import Refusal
 from hadoken.local.store import Store
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Coroutine, Mapping
     from pathlib import Path
 
@@ -55,7 +57,8 @@ class Server:
         signatures: verifies requests; None verifies none.
         store: keeps the state; None keeps nothing.
         faults: none by default.
-        patience: seconds for a request to be complete, and for an answer to be read.
+        patience: seconds for a request to be complete, for an answer to be read, and for a TLS handshake.
+        tls: what it shows to clients; None speaks plain HTTP.
 
     Thread: the loop that started it.
     """
@@ -68,6 +71,7 @@ class Server:
         store: Store | None = None,
         faults: Faults | None = None,
         patience: float = PATIENCE,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.sqs = queues
         self.faults = Faults() if faults is None else faults
@@ -81,7 +85,9 @@ class Server:
         self._admin = Admin(
             queues, self.faults, connections=lambda: len(self._connections), parked=lambda: len(self._parking)
         )
+        self._tls = tls
         self._listener: asyncio.Server | None = None
+        self._tls_port: TLSPort | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
 
@@ -124,10 +130,16 @@ class Server:
         site = self.site
         # Looked up here, once, because a loop that is given a name starts threads to look it up.
         address = str(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][4][0])
-        loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(lambda: Connection(site), address, port)
-        self.port = self._listener.sockets[0].getsockname()[1]
-        self.sqs.url = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+        if self._tls is None:
+            loop = asyncio.get_running_loop()
+            self._listener = await loop.create_server(lambda: Connection(site), address, port)
+            self.port = self._listener.sockets[0].getsockname()[1]
+        else:
+            listening = listening_socket(address, port)
+            self._tls_port = TLSPort(listening, lambda: Connection(site), self._tls, self._patience)
+            self.port = self._tls_port.port
+        scheme = "http" if self._tls is None else "https"
+        self.sqs.url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     async def close(self) -> None:
         """Stop listening, end all connections and timers; parked polls take nothing any more."""
@@ -135,16 +147,19 @@ class Server:
             self._timer.cancel()
             self._timer = None
         if self._listener is not None:
-            await self._end(self._listener)
+            self._listener.close()
+        if self._tls_port is not None:
+            await self._tls_port.close()
+        await self._end_connections()
+        if self._listener is not None:
+            await self._listener.wait_closed()
         if self._store is not None:
             self._store.close()
 
-    async def _end(self, listener: asyncio.Server) -> None:
-        listener.close()
+    async def _end_connections(self) -> None:
         open_ones = self.connections
         for connection in open_ones:
             connection.abort()
-        await listener.wait_closed()
         await asyncio.gather(*(connection.ended for connection in open_ones))
 
     def _call(
@@ -201,6 +216,7 @@ async def start(
     profile: Profile = AWS,
     seed: int = 0,
     faults: Faults | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> Server:
     """Start a local SQS on the running loop.
 
@@ -214,6 +230,7 @@ async def start(
         profile: how kind it is.
         seed: of everything that is left to chance, but for the fault script's own.
         faults: which calls fail; none by default. `Server.faults` and an admin call change it later.
+        tls: the server's side of TLS, such as `tls.server_context(cert, key)`; None speaks plain HTTP.
 
     Raises:
         OSError: the address is taken or not ours.
@@ -222,7 +239,7 @@ async def start(
     signatures = None if keys is None else Signatures(keys, clock)
     store = None if data is None else Store(data, clock)
     queues = Queues(clock=clock, log=log, witness=store, profile=profile, seed=seed)
-    server = Server(queues, signatures=signatures, store=store, faults=faults)
+    server = Server(queues, signatures=signatures, store=store, faults=faults, tls=tls)
     try:
         if store is not None:
             store.load(server.sqs)
@@ -245,6 +262,7 @@ def run(
     seed: int = 0,
     faults: Faults | None = None,
     log: EventLog | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, or until a pipe ends.
 
@@ -260,6 +278,7 @@ def run(
         seed: see `start`.
         faults: see `start`.
         log: see `start`.
+        tls: see `start`.
 
     Raises:
         OSError: the address is taken or not ours.
@@ -268,7 +287,7 @@ def run(
 
     Thread: main; blocks until the end. Starts no thread.
     """
-    started = start(host, port, log=log, keys=keys, data=data, profile=profile, seed=seed, faults=faults)
+    started = start(host, port, log=log, keys=keys, data=data, profile=profile, seed=seed, faults=faults, tls=tls)
     asyncio.run(_serve(started, ready, until))
 
 
