@@ -21,12 +21,11 @@ from hadoken.limits import BATCH_BYTES, BATCH_ENTRIES
 from hadoken.outgoing import entry_bytes
 from hadoken.sqs.address import url_of
 from hadoken.sqs.api import BlockingSQS, EntryFailure, Fault, SendBatch, SendEntry, fault_of, sqs_error
+from hadoken.sqs.backoff import SEND
 from hadoken.sqs.connection import Connection
 
 OPERATION: Final = "SendMessageBatch"
-# Bounds of the waits between tries, seconds, with full jitter; a sender is often inside a web request. Guess.
-_BACK_OFF: Final = (0.1, 0.4)
-TRIES: Final = len(_BACK_OFF) + 1
+TRIES: Final = SEND.tries
 _WORTH_ANOTHER: Final = frozenset({Fault.THROTTLE, Fault.OVER_LIMIT, Fault.REFRESH, Fault.TRANSIENT})
 
 Numbered = tuple[int, SendEntry]
@@ -134,12 +133,12 @@ class Sender:
     ) -> None:
         """Send one batch; what SQS may accept later is tried again. Each entry ends in `sent` or in `failed`."""
         left = batch
-        for bound in _BACK_OFF:
+        for failures in range(1, TRIES):
             again = self._try(address, left, sent, failed)
             if not again:
                 return
             left = [each for each in left if each[0] in again]
-            self._pause(bound * self._draw())
+            self._pause(SEND.wait(failures, self._draw()))
         failed.update(self._try(address, left, sent, failed))
 
     def _try(

@@ -237,7 +237,7 @@ def test_transient_failures_are_retried_with_a_bounded_pause() -> None:
     far = Far(throttled(), sqs_error("SendMessageBatch", "InternalFailure", "", status=500))
     app, pauses = app_at(far)
     assert app.queue("q", str).send("x") == "id-x"
-    assert pauses == [0.1, 0.4]
+    assert pauses == [0.1, 0.2]
     far.script = [throttled() for _ in range(TRIES)]
     with pytest.raises(SQSThrottled):
         app.queue("q", str).send("x")

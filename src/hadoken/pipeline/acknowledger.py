@@ -25,6 +25,7 @@ from hadoken.message import KEY_ATTRIBUTE, REASON_ATTRIBUTE
 from hadoken.outcome import Kind, Verdict
 from hadoken.pipeline.inflight import State
 from hadoken.pipeline.lease import Margin, extension
+from hadoken.sqs import backoff
 from hadoken.sqs.api import (
     NO_ANSWER,
     Attribute,
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("hadoken.acknowledger")
 
 LINGER = 0.1  # seconds that a single outcome waits for others: the price is one tenth of a second of lease
-FIRST_AGAIN, LAST_AGAIN = 0.2, 5.0  # seconds before a failed entry is tried again; doubled each time, with jitter
 LONGEST_RETRY = 900.0  # seconds until the next try of a message that should be dead-lettered and cannot
 
 
@@ -214,6 +214,7 @@ class Acknowledger:
         self._bucket(batch.queue, batch.operation).on_wire -= 1
         if self._told and not failed:
             self._told = {kind for kind in self._told if kind[:2] != (batch.queue.name, batch.operation)}
+        draw = self._random.uniform(0.0, 1.0) if failed else 0.0  # one for all: they go again in one batch
         for position, record in enumerate(batch.records):
             record.changing = False
             if record.state is State.GONE:
@@ -225,7 +226,11 @@ class Acknowledger:
             if batch.handles[position] != record.handle and batch.operation is not Operation.COPY:
                 self._bucket(record.queue, batch.operation).put(record, now, urgent=True)  # received anew meanwhile
                 continue
-            end = self._applied(batch, record, now) if failure is None else self._refused(batch, record, failure, now)
+            end = (
+                self._applied(batch, record, now)
+                if failure is None
+                else self._refused(batch, record, failure, now, draw)
+            )
             if end is not None:
                 ended.append((record, end))
         return ended
@@ -261,15 +266,15 @@ class Acknowledger:
         self._bucket(record.queue, Operation.DELETE).put(record, now, urgent=False)
         return None
 
-    def _refused(self, batch: Batch, record: Record, failure: EntryFailure, now: float) -> End | None:
+    def _refused(self, batch: Batch, record: Record, failure: EntryFailure, now: float, draw: float) -> End | None:
         fault = failure.fault
         if record.lost or fault is Fault.LEASE_LOST:
             return End.LOST
         if fault in (Fault.CLIENT, Fault.DENIED, Fault.NO_QUEUE):
-            return self._hopeless(batch, record, failure, now)
-        return self._again(batch, record, now)
+            return self._hopeless(batch, record, failure, now, draw)
+        return self._again(batch, record, now, draw)
 
-    def _hopeless(self, batch: Batch, record: Record, failure: EntryFailure, now: float) -> End | None:
+    def _hopeless(self, batch: Batch, record: Record, failure: EntryFailure, now: float, draw: float) -> End | None:
         """What more tries would hardly mend: a copy is given up while the lease is kept; else the lease is let go."""
         self._complain(batch, failure)
         if batch.operation is Operation.COPY:
@@ -278,7 +283,7 @@ class Acknowledger:
         record.keep = False
         if failure.fault is Fault.CLIENT:
             return End.REFUSED
-        return self._again(batch, record, now)
+        return self._again(batch, record, now, draw)
 
     def _complain(self, batch: Batch, failure: EntryFailure) -> None:
         """Say once that an operation is refused on a queue, not for each message and each try."""
@@ -293,10 +298,14 @@ class Acknowledger:
                 failure.message,
             )
 
-    def _again(self, batch: Batch, record: Record, now: float) -> End | None:
-        """Try once more after a while; but a visibility change only while the message is surely ours (I4)."""
-        wait = min(LAST_AGAIN, FIRST_AGAIN * 2 ** min(record.tries, 10)) * self._random.uniform(0.5, 1.0)
+    def _again(self, batch: Batch, record: Record, now: float, draw: float) -> End | None:
+        """Try once more after a while, by `backoff.SETTLE`; a visibility change only while it is surely ours (I4).
+
+        A release that was not answered is given up at once, on standard queues too: it may have been applied, and then
+        its repeat would end the lease of whoever has received the message since (SQS takes it from an older handle).
+        """
         record.tries += 1
+        wait = backoff.SETTLE.wait(record.tries, draw)
         if batch.operation is Operation.CHANGE and now + wait >= record.lease_end:
             return End.UNKNOWN
         self._bucket(batch.queue, batch.operation).put_again(record, now + wait)

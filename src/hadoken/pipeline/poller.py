@@ -11,6 +11,7 @@ import random
 import uuid
 from typing import TYPE_CHECKING
 
+from hadoken.sqs import backoff
 from hadoken.sqs.api import Fault, Receive, fault_of
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from hadoken.pipeline.queues import QueueInfo
 
 log = logging.getLogger("hadoken.poller")
-
-SHORTEST, LONGEST = 1.0, 60.0  # seconds of back-off
 
 
 class Poller:
@@ -75,11 +74,7 @@ class Poller:
             self._last_code = ""
 
     def failed(self, error: SQSError, now: float) -> None:
-        """Take in that the open receive failed: back off, for ever if need be.
-
-        The wait is a quarter to a half of the time it has been failing, by chance, so that the end of a short outage is
-        noticed soon and workers that failed together do not come back together; but 1 s at least and 60 s at most.
-        """
+        """Take in that the open receive failed: back off, for ever if need be, by `backoff.RECEIVE`."""
         self._close()
         if self.failing_since is None:
             self.failing_since = now
@@ -88,8 +83,8 @@ class Poller:
             self._last_code = error.code
         if fault_of(error) not in (Fault.TRANSIENT, Fault.THROTTLE, Fault.REFRESH):
             self._attempt_id = None
-        wait = min(LONGEST / 2, max(SHORTEST, (now - self.failing_since) / 4))
-        self.not_before = now + wait * self._random.uniform(1.0, 2.0)
+        draw = self._random.uniform(0.0, 1.0)
+        self.not_before = now + backoff.RECEIVE.wait_in_outage(now - self.failing_since, draw)
 
     def next_try(self) -> float | None:
         """When a poller that backs off may ask again; None when it does not back off."""

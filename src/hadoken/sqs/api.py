@@ -245,8 +245,12 @@ class Fault(enum.Enum):
     TRANSIENT = "SQS or the network: try again"
 
 
+# Too many requests; bandwidth exceeded. Source: botocore, data/_retry.json.
+_THROTTLED: Final = frozenset({429, 509})
+
 # Shape names and legacy names, both without the prefix "AWS.SimpleQueueService.". Source: the JSON protocol's model
-# of SQS (query compatibility names) and recorded AWS answers.
+# of SQS (query compatibility names), recorded AWS answers, and what botocore's retries take for throttling or
+# transient, whatever service it comes from: proxies and imitations answer by such names.
 _FAULTS: Mapping[str, Fault] = {
     **dict.fromkeys(("QueueDoesNotExist", "NonExistentQueue", "QueueDeletedRecently"), Fault.NO_QUEUE),
     **dict.fromkeys(
@@ -261,6 +265,14 @@ _FAULTS: Mapping[str, Fault] = {
             "KmsThrottled",
             "KMS.ThrottlingException",
             "RequestLimitExceeded",
+            "BandwidthLimitExceeded",
+            "LimitExceededException",
+            "ProvisionedThroughputExceededException",
+            "TransactionInProgressException",
+            "PriorRequestNotComplete",
+            "EC2ThrottledException",
+            "HTTP 429",
+            "HTTP 509",
         ),
         Fault.THROTTLE,
     ),
@@ -334,7 +346,9 @@ def classify(code: str, message: str = "", status: int = 400) -> Fault:
         return Fault.LEASE_LOST
     if "visibility timeout change" in message:  # a change on a message that was deleted
         return Fault.LEASE_LOST
-    if status >= 500 or status == 429:
+    if status in _THROTTLED:
+        return Fault.THROTTLE
+    if status >= 500:
         return Fault.TRANSIENT
     return Fault.CLIENT
 

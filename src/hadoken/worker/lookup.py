@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from hadoken.errors import ConfigurationError, QueueNotFound, SQSError
 from hadoken.pipeline.queues import SHORT_TIMEOUT, QueueInfo, redrive_policy, visibility_timeout
+from hadoken.sqs import backoff
 from hadoken.sqs.address import url_of
 from hadoken.sqs.api import NO_CREDENTIALS, SQS, Fault, fault_of
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from hadoken.worker.plan import Plan, PoolPlan
 
 log = logging.getLogger("hadoken.worker")
-
-FIRST_AGAIN, LAST_AGAIN = 1.0, 60.0  # seconds between tries while SQS cannot be reached
 
 
 async def look_up(
@@ -51,17 +50,15 @@ async def look_up(
     """
     found: dict[str, QueueInfo] = {}
     jitter = randomness or random.Random()  # noqa: S311 -- jitter, not a secret
-    wait = FIRST_AGAIN
-    told = False
+    failures = 0
     while True:
         trouble = await _pass(sqs, plan, found, where)
         if trouble is None:
             return found
-        if not told:
-            told = True
+        failures += 1
+        if failures == 1:
             on_trouble(trouble)
-        await asyncio.sleep(wait * jitter.uniform(1.0, 2.0))
-        wait = min(LAST_AGAIN / 2, wait * 2)
+        await asyncio.sleep(backoff.LOOK_UP.wait(failures, jitter.uniform(0.0, 1.0)))
 
 
 async def _pass(sqs: SQS, plan: Plan, found: dict[str, QueueInfo], where: str) -> SQSError | None:

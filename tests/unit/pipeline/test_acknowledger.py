@@ -13,6 +13,7 @@ from hadoken.pipeline.acknowledger import LINGER, Acknowledger, Batch, End, Oper
 from hadoken.pipeline.inflight import Record, State, Table
 from hadoken.pipeline.lease import Margin
 from hadoken.sqs.api import NO_ANSWER, Attribute, ChangeVisibilityBatch, DeleteBatch, EntryFailure, SendBatch
+from hadoken.sqs.backoff import SETTLE
 from tests.unit.pipeline.making import CLIENT, DENIED, LEASE_LOST, NOW, TRANSIENT, queue, record, settling
 
 SILENCE = EntryFailure(NO_ANSWER, sender_fault=False)
@@ -126,12 +127,12 @@ def test_each_failure_is_handled_by_itself(acks: Acks) -> None:
     assert [done for done, _ in ends] == [records[0], records[1], records[3]]
     due = acks.acknowledger.next_flush()
     assert due is not None
-    assert NOW + 1.1 <= due <= NOW + 1.2
+    assert NOW + 1 + SETTLE.least <= due <= NOW + 1 + SETTLE.first
     assert acks.sent(due).request == DeleteBatch(ORDERS.url, ["m2#1"])
 
 
 def test_waits_between_tries_double_up_to_five_seconds(acks: Acks) -> None:
-    """Each try of an entry waits at most twice as long as the one before, between half of it and all of it."""
+    """The bound of each try's wait is twice that of the one before; what is drawn below it is never nothing."""
     acks.add("m1", urgent=True)
     at = NOW
     waits: list[float] = []
@@ -142,7 +143,18 @@ def test_waits_between_tries_double_up_to_five_seconds(acks: Acks) -> None:
         waits.append(due - at)
         at = due
     bounds = [0.2, 0.4, 0.8, 1.6, 3.2, 5, 5, 5, 5]
-    assert all(bound / 2 <= wait <= bound for bound, wait in zip(bounds, waits, strict=True))
+    assert all(SETTLE.least <= wait <= bound + 1e-9 for bound, wait in zip(bounds, waits, strict=True))
+
+
+def test_what_failed_together_goes_again_together(acks: Acks) -> None:
+    """Ten entries of one failed call are one call again, not ten at ten times."""
+    for n in range(10):
+        acks.add(f"m{n}")
+    acks.acknowledger.answered(acks.sent(NOW), dict.fromkeys(range(10), TRANSIENT), NOW)
+    due = acks.acknowledger.next_flush()
+    assert due is not None
+    assert len(acks.sent(due).records) == 10
+    assert acks.acknowledger.pending == 0
 
 
 def test_second_tries_and_fresh_ones_share_a_batch(acks: Acks) -> None:

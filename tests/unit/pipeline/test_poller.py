@@ -7,8 +7,9 @@ import random
 
 import pytest
 
-from hadoken.pipeline.poller import LONGEST, Poller
+from hadoken.pipeline.poller import Poller
 from hadoken.sqs.api import sqs_error
+from hadoken.sqs.backoff import RECEIVE
 from tests.unit.pipeline.making import NOW, queue
 
 DOWN = sqs_error("ReceiveMessage", "ServiceUnavailable", "", status=503)
@@ -77,10 +78,10 @@ def test_the_wait_grows_with_the_outage_up_to_a_minute() -> None:
         assert one.next_try() == now
     assert waits[:4] == [2, 2, 2, 3]
     assert waits == sorted(waits)
-    assert waits[-1] == LONGEST
+    assert waits[-1] == RECEIVE.longest
 
 
-def test_jitter_adds_up_to_as_much_again() -> None:
+def test_no_two_waits_are_alike() -> None:
     """Workers that failed together do not come back together."""
     one = Poller(queue(), randomness=random.Random(3))
     waits = set()
