@@ -113,15 +113,47 @@ coverage: $(VENV)/dev.stamp ## Print the branch coverage of the tests
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
+# The contenders of the benchmark, hadoken among them, each in an environment of its own of one and the same Python, which
+# has to be 3.12 or newer since some of them need that. One that cannot be installed fails nothing: the reason is kept
+# beside it and stands in the report, and the next run tries again.
+PEERS := hadoken hadoken-uvloop boto3 celery dramatiq fanferro taskiq sqs-workers django-tasks
+PYENVS := $$(ls -d $${PYENV_ROOT:-$$HOME/.pyenv}/versions/3.1[2-9]*/bin/python3 2>/dev/null | sort -rV)
+BENCH_PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3 $(PYENVS); do \
+	"$$p" -c 'import sys, venv; sys.exit(sys.version_info < (3, 12))' >/dev/null 2>&1 && echo "$$p" && exit; done)
+# Rounds of each measure; ROUNDS=1 for a first look.
+ROUNDS ?= 3
+BENCH := .cache/peers/hadoken/env/bin/python -m
+
+.cache/peers/hadoken/peer.stamp: requirements/run.txt
+.cache/peers/hadoken-uvloop/peer.stamp: requirements/run.txt requirements/peers/uvloop.txt
+$(filter-out .cache/peers/hadoken%,$(PEERS:%=.cache/peers/%/peer.stamp)): .cache/peers/%/peer.stamp: requirements/peers/%.txt
+
+# hadoken itself is not copied: what is measured is this checkout.
+$(PEERS:%=.cache/peers/%/peer.stamp): .cache/peers/%/peer.stamp: | $(VENV)/run.stamp
+	@test -n "$(BENCH_PYTHON)" || { echo "the benchmark needs Python >= 3.12; try: make bench BENCH_PYTHON=..." >&2; exit 1; }
+	@echo "installing $* to compare with"
+	@rm -rf .cache/peers/$* && mkdir -p .cache/peers/$*
+	@{ "$(BENCH_PYTHON)" -m venv --without-pip .cache/peers/$*/env && \
+		$(PIP) --retries 1 --python .cache/peers/$*/env/bin/python install --no-deps --require-hashes $(^:%=--requirement %) && \
+		case $* in hadoken*) $(PIP) --python .cache/peers/$*/env/bin/python install --no-deps --no-build-isolation \
+			--editable . ;; esac; } >.cache/peers/$*/reason 2>&1 && touch $@ || true
+
+.PHONY: peers
+peers: $(PEERS:%=.cache/peers/%/peer.stamp)
+
 .PHONY: bench
-bench: $(VENV)/dev.stamp ## Compare with a plain boto3 consumer
-	@$(BIN)/python -m benchmarks.consumers
+bench: peers ## Compare with other ways to consume SQS, in about eight minutes; ROUNDS=1 for a first look
+	@$(BENCH) benchmarks.consumers --rounds $(ROUNDS)
 
 .PHONY: bench-local
 bench-local: $(VENV)/dev.stamp ## Measure what the local SQS and the testing kit cost
 	@$(BIN)/python -m benchmarks.server_cost
 	@$(BIN)/python -m benchmarks.testing_kit
 	@$(BIN)/python -m benchmarks.local_depth
+
+.PHONY: profile
+profile: $(VENV)/dev.stamp ## CPU per message of engine and handler threads, by stage
+	@$(BIN)/python -m benchmarks.profile
 
 # Second opinions for the conformance suite: other imitations of SQS, each in an environment of its own.
 ORACLES := moto ministack roto-aws
@@ -167,6 +199,8 @@ requirements: $(BIN)/python ## Resolve and pin the requirements anew (UPGRADE=1:
 	@$(COMPILE) pyproject.toml requirements/fuzz.in --constraint requirements/run.txt --output-file requirements/fuzz.txt
 	@$(COMPILE) requirements/clients/aws-cli.in --output-file requirements/clients/aws-cli.txt
 	@$(COMPILE) requirements/neighbours/tracers.in --output-file requirements/neighbours/tracers.txt
+	@for peer in $(filter-out hadoken%,$(PEERS)) uvloop; do \
+		$(subst 3.11,3.12,$(COMPILE)) requirements/peers/$$peer.in --output-file requirements/peers/$$peer.txt || exit 1; done
 
 # No index and no link may enter the pinned files: they are installed through whatever index the machine is set up with.
 COMPILE = .cache/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

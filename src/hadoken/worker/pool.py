@@ -101,8 +101,7 @@ class Pool:
         calls: list[Call] = []
         self._turned_at = now
         while True:
-            for finished in self.executor.outcomes():
-                self._finished(finished, now)
+            self._take_outcomes(now)
             for record in self.groups.due(now):
                 if not self.abandoned:  # else the drain gives it back, like all that waits
                     self._activate(record, now)
@@ -152,7 +151,7 @@ class Pool:
         if isinstance(call, Poll):
             call.poller.failed(error, now)
             return
-        code = api.NO_ANSWER if api.fault_of(error) is api.Fault.TRANSIENT else error.code
+        code = api.NO_ANSWER if api.may_be_applied(error) else error.code
         failure = api.EntryFailure(code, str(error), sender_fault=not error.transient)
         self._batch_answered(call, dict.fromkeys(range(len(call.records)), failure), now)
 
@@ -221,6 +220,10 @@ class Pool:
         )
 
     # ---- finishing ---------------------------------------------------------------------------------------------------
+
+    def _take_outcomes(self, now: float) -> None:
+        for finished in self.executor.outcomes():
+            self._finished(finished, now)
 
     def _finished(self, finished: Finished, now: float) -> None:
         record = self.table.records.get(finished.ticket)
