@@ -231,6 +231,11 @@ NO_CREDENTIALS: Final = "NoCredentials"
 # Our own code for a request, or an entry of one, of which nobody knows whether SQS has applied it.
 NO_ANSWER: Final = "NoAnswer"
 
+# Our own code for a request that was not sent, since no connection came about: certainly not applied.
+NOT_CONNECTED: Final = "NotConnected"
+# The same under the names of botocore's exceptions.
+_NEVER_SENT: Final = frozenset({NOT_CONNECTED, "EndpointConnectionError", "ConnectTimeoutError"})
+
 
 class Fault(enum.Enum):
     """Classes of errors, by what we do about them."""
@@ -314,6 +319,7 @@ _FAULTS: Mapping[str, Fault] = {
             "ServiceUnavailableException",
             "RequestTimeout",
             NO_ANSWER,
+            NOT_CONNECTED,
             "RequestTimeoutException",
         ),
         Fault.TRANSIENT,
@@ -382,3 +388,11 @@ def fault_of(error: errors.SQSError) -> Fault:
     """The class of an error that came over this seam."""
     fault = classify(error.code, str(error))
     return Fault.TRANSIENT if fault is Fault.CLIENT and error.transient else fault
+
+
+def may_be_applied(error: errors.SQSError) -> bool:
+    """Whether SQS may have done what a request asked for although it failed: after no answer, and after any 5xx.
+
+    What was throttled or denied, and what was never sent, has certainly changed nothing and may be repeated.
+    """
+    return fault_of(error) is Fault.TRANSIENT and error.code not in _NEVER_SENT
