@@ -1,0 +1,172 @@
+"""What stands in the place of botocore's own code in this process: tracers, and what answers instead of AWS.
+
+A library for tests, or `unittest.mock`, replaces one of a few functions and classes of botocore that every request
+passes. They are looked at one by one; what is there is told from botocore's own by the module its code was written in.
+
+Rules of this file:
+- What cannot be understood is a stranger.
+- `Patches.unchanged` is asked before each send, so it only compares what is there with what was there.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from types import CellType, FunctionType, MethodType
+from typing import Any, Final, NamedTuple
+
+import botocore.auth
+import botocore.awsrequest
+import botocore.client
+import botocore.endpoint
+import botocore.handlers
+import botocore.httpsession
+import botocore.signers
+import urllib3.connectionpool
+
+from hadoken.sqs.tracers import tracer_of
+
+_OWN: Final = frozenset({"botocore", "urllib3"})
+# A wrapper around a wrapper around ...; more than anybody has, and an end where one holds itself.
+_LAYERS: Final = 32
+
+
+class Spot(NamedTuple):
+    """A place that requests pass: a name in the members of a class or module."""
+
+    members: Mapping[str, Any]
+    name: str
+    owner: str
+
+    @property
+    def what(self) -> Any:  # noqa: ANN401 -- anything may have been put there
+        """What is there now: as it was put there, not as an attribute of the class would give it."""
+        return self.members.get(self.name)
+
+
+def _spots() -> Iterator[Spot]:
+    requests = botocore.awsrequest
+    for owner, names in (
+        (botocore.client.BaseClient, ("__init__", "_make_api_call", "_make_request")),
+        (botocore.endpoint.Endpoint, ("make_request", "prepare_request", "_send_request", "_get_response", "_send")),
+        (botocore.httpsession.URLLib3Session, ("send",)),
+        (botocore.auth.SigV4Auth, ("add_auth",)),
+        (botocore.signers.RequestSigner, ("sign",)),
+        (requests, ("AWSHTTPConnection", "AWSHTTPSConnection", "AWSHTTPConnectionPool", "AWSHTTPSConnectionPool")),
+        (requests.AWSHTTPConnectionPool, ("ConnectionCls",)),
+        (requests.AWSHTTPSConnectionPool, ("ConnectionCls",)),
+        (urllib3.connectionpool.HTTPConnectionPool, ("urlopen",)),
+    ):
+        members = vars(owner)
+        yield from (Spot(members, name, owner.__name__) for name in names if name in members)
+
+
+class Patches:
+    """A look at botocore in this process.
+
+    Attributes:
+        strangers: what answers, or may answer, in botocore's place, in words; empty where nothing does.
+        tracers: known tracers that look on, sorted.
+    """
+
+    def __init__(self) -> None:
+        self._spots = tuple(_spots())
+        self._seen: list[Any] = []
+        self._builtin = -1
+        self.strangers: list[str] = []
+        self.tracers: tuple[str, ...] = ()
+        self.look()
+
+    def unchanged(self) -> bool:
+        """Whether nothing was put in or taken out since the last look. Thread: any. Costs about 1 us."""
+        try:
+            now = [members[name] for members, name, _ in self._spots]
+        except KeyError:
+            return False
+        # By identity: a wrapper often says that it equals what it wraps.
+        return all(map(operator.is_, now, self._seen)) and len(botocore.handlers.BUILTIN_HANDLERS) == self._builtin
+
+    def look(self) -> None:
+        """Look again. Thread: any; two at once come to the same."""
+        strangers: list[str] = []
+        tracers: set[str] = set()
+        seen = [spot.what for spot in self._spots]
+        builtin = list(botocore.handlers.BUILTIN_HANDLERS)
+        for spot, what in zip(self._spots, seen, strict=True):
+            for module in modules_of(what):
+                _sort(module, f"{module} stands in the place of {spot.owner}.{spot.name}", strangers, tracers)
+        for event, handler, *_ in builtin:
+            for module in modules_of(handler):
+                _sort(module, f"{module} answers botocore's event {event}", strangers, tracers)
+        self.strangers, self.tracers = strangers, tuple(sorted(tracers))
+        self._seen, self._builtin = seen, len(builtin)
+
+
+def _sort(module: str, said: str, strangers: list[str], tracers: set[str]) -> None:
+    first = module.partition(".")[0]
+    if first in _OWN:
+        return
+    if tracer := tracer_of(module):
+        tracers.add(tracer)
+    elif first == "moto":
+        strangers.append("moto is loaded, which answers in the place of AWS")
+    else:
+        strangers.append(said)
+
+
+def modules_of(what: Any) -> list[str]:  # noqa: ANN401 -- anything may have been put there
+    """The modules whose code runs when this is called: of each wrapper, and of what it wraps at last.
+
+    `__module__` is not believed where there is code to look at: `functools.wraps` copies it from what is wrapped.
+    """
+    found: list[str] = []
+    left, known = [what], set[int]()
+    while left:
+        one = left.pop()
+        if id(one) in known:
+            continue
+        known.add(id(one))
+        if len(known) > _LAYERS:
+            return [*found, "an endless wrapper"]
+        module, inner = _layer(one)
+        found.append(module)
+        left.extend(inner)
+    return found
+
+
+def _layer(one: Any) -> tuple[str, list[Any]]:  # noqa: ANN401 -- anything may have been put there
+    """The module of one layer, and what is within it."""
+    if isinstance(one, property | classmethod | staticmethod):
+        return type(one).__module__, []
+    kind = type(one)
+    if kind is FunctionType:
+        return str(one.__globals__.get("__name__", "a function made at run time")), _wrapped(one)
+    if kind is MethodType:
+        return _layer(one.__func__)
+    if isinstance(one, type) and issubclass(kind, type):
+        return one.__module__, []
+    wrapper = _attribute(one, "_self_wrapper") or _attribute(one, "_nr_wrapper")  # wrapt's, and New Relic's copy of it
+    if wrapper is not None:
+        return modules_of(wrapper)[0], [_attribute(one, "__wrapped__")]
+    if _attribute(one, "func") is not None and kind.__module__ == "functools":
+        return modules_of(one.func)[0], []
+    return kind.__module__, []
+
+
+def _attribute(one: Any, name: str) -> Any:  # noqa: ANN401 -- anything may have been put there
+    """An attribute that a wrapper may have; a mock has every one, and is none."""
+    return None if type(one).__module__.startswith("unittest.mock") else getattr(one, name, None)
+
+
+def _wrapped(function: FunctionType) -> list[Callable[..., Any]]:
+    """The functions that a function may call in its turn: what it says that it wraps, and what it closes over."""
+    cells: tuple[CellType, ...] = function.__closure__ or ()
+    within = [_content(cell) for cell in cells]
+    return [each for each in (getattr(function, "__wrapped__", None), *within) if callable(each)]
+
+
+def _content(cell: CellType) -> Any:  # noqa: ANN401 -- anything may be closed over
+    try:
+        return cell.cell_contents
+    except ValueError:  # not bound yet
+        return None
