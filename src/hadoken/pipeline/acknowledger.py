@@ -299,13 +299,13 @@ class Acknowledger:
             )
 
     def _again(self, batch: Batch, record: Record, now: float, draw: float) -> End | None:
-        """Try once more after a while, by `backoff.SETTLE`; a visibility change only while it is surely ours (I4).
+        """Try once more after a while, by `backoff.ACKNOWLEDGE`; a visibility change only while it is surely ours (I4).
 
         A release that was not answered is given up at once, on standard queues too: it may have been applied, and then
         its repeat would end the lease of whoever has received the message since (SQS takes it from an older handle).
         """
         record.tries += 1
-        wait = backoff.SETTLE.wait(record.tries, draw)
+        wait = backoff.ACKNOWLEDGE.wait(record.tries, draw)
         if batch.operation is Operation.CHANGE and now + wait >= record.lease_end:
             return End.UNKNOWN
         self._bucket(batch.queue, batch.operation).put_again(record, now + wait)

@@ -73,6 +73,6 @@ RECEIVE: Final = Backoff(least=1.0, first=2.0, longest=60.0, until=Until.FOR_EVE
 # A queue that is missing, or denied for good, is no matter of waiting: see `worker.lookup`.
 LOOK_UP: Final = Backoff(least=1.0, first=2.0, longest=60.0, until=Until.FOR_EVER)
 # Deletes, visibility changes and copies to the dead-letter queue. A lease is 30 s as a rule: several tries must fit in.
-SETTLE: Final = Backoff(least=0.05, first=0.2, longest=5.0, until=Until.LEASE_END)
+ACKNOWLEDGE: Final = Backoff(least=0.05, first=0.2, longest=5.0, until=Until.LEASE_END)
 # A sender is often inside a web request: 0.3 s in all at the most, beside the calls. Guess
 SEND: Final = Backoff(least=0.02, first=0.1, longest=0.2, until=Until.TRIES, tries=3)

@@ -13,7 +13,7 @@ from hadoken.pipeline.acknowledger import LINGER, Acknowledger, Batch, End, Oper
 from hadoken.pipeline.inflight import Record, State, Table
 from hadoken.pipeline.lease import Margin
 from hadoken.sqs.api import NO_ANSWER, Attribute, ChangeVisibilityBatch, DeleteBatch, EntryFailure, SendBatch
-from hadoken.sqs.backoff import SETTLE
+from hadoken.sqs.backoff import ACKNOWLEDGE
 from tests.unit.pipeline.making import CLIENT, DENIED, LEASE_LOST, NOW, TRANSIENT, queue, record, settling
 
 SILENCE = EntryFailure(NO_ANSWER, sender_fault=False)
@@ -127,7 +127,7 @@ def test_each_failure_is_handled_by_itself(acks: Acks) -> None:
     assert [done for done, _ in ends] == [records[0], records[1], records[3]]
     due = acks.acknowledger.next_flush()
     assert due is not None
-    assert NOW + 1 + SETTLE.least <= due <= NOW + 1 + SETTLE.first
+    assert NOW + 1 + ACKNOWLEDGE.least <= due <= NOW + 1 + ACKNOWLEDGE.first
     assert acks.sent(due).request == DeleteBatch(ORDERS.url, ["m2#1"])
 
 
@@ -143,7 +143,7 @@ def test_waits_between_tries_double_up_to_five_seconds(acks: Acks) -> None:
         waits.append(due - at)
         at = due
     bounds = [0.2, 0.4, 0.8, 1.6, 3.2, 5, 5, 5, 5]
-    assert all(SETTLE.least <= wait <= bound + 1e-9 for bound, wait in zip(bounds, waits, strict=True))
+    assert all(ACKNOWLEDGE.least <= wait <= bound + 1e-9 for bound, wait in zip(bounds, waits, strict=True))
 
 
 def test_what_failed_together_goes_again_together(acks: Acks) -> None:

@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hadoken.sqs.api import NO_ANSWER, NOT_CONNECTED, EntryFailure, Fault, classify, fault_of, may_be_applied, sqs_error
-from hadoken.sqs.backoff import LOOK_UP, RECEIVE, SEND, SETTLE, Backoff, Until
+from hadoken.sqs.backoff import LOOK_UP, RECEIVE, SEND, ACKNOWLEDGE, Backoff, Until
 
-TABLE = [RECEIVE, LOOK_UP, SETTLE, SEND]
+TABLE = [RECEIVE, LOOK_UP, ACKNOWLEDGE, SEND]
 AGAIN = {Fault.TRANSIENT, Fault.THROTTLE}
 
 
@@ -26,7 +26,7 @@ def test_the_table_says_what_is_promised() -> None:
     """Receives: for ever, 1 to 60 s; deletes and changes: until the lease ends; sends: bounded."""
     assert (RECEIVE.least, RECEIVE.longest, RECEIVE.until) == (1, 60, Until.FOR_EVER)
     assert LOOK_UP.until is Until.FOR_EVER
-    assert SETTLE.until is Until.LEASE_END
+    assert ACKNOWLEDGE.until is Until.LEASE_END
     assert (SEND.until, SEND.tries) == (Until.TRIES, 3)
     assert all((one.until is Until.TRIES) == (one.tries > 0) for one in TABLE)
     assert sum(SEND.wait(n, 1.0) for n in range(1, SEND.tries)) < 0.5

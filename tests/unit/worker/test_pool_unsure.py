@@ -9,7 +9,7 @@ from hadoken.local.faults import Faults, Rule
 from hadoken.local.inprocess import LocalSQS
 from hadoken.pipeline.acknowledger import LINGER, Operation
 from hadoken.sqs.api import NOT_CONNECTED, Receive, SendBatch, SendEntry, sqs_error
-from hadoken.sqs.backoff import SETTLE
+from hadoken.sqs.backoff import ACKNOWLEDGE
 from hadoken.worker.drain import RELEASED
 from tests.unit.pipeline.making import message, queue
 from tests.unit.worker.bench import Bench
@@ -33,7 +33,7 @@ def test_a_release_that_was_never_sent_is_sent_again(code: str) -> None:
     bench = releasing()
     bench.fail(bench.batches()[0], SQSUnavailable("no connection", code=code, transient=True))
     assert bench.batches() == []
-    bench.turn(SETTLE.first)
+    bench.turn(ACKNOWLEDGE.first)
     (again,) = bench.batches()
     assert again.request.entries == [("m1#1", 0)]
     bench.answer_all()
