@@ -17,6 +17,7 @@ from botocore.awsrequest import AWSPreparedRequest, HeadersDict
 
 from hadoken.errors import SQSUnavailable
 from hadoken.sqs import exchange as module
+from hadoken.sqs import kept
 from hadoken.sqs.api import DeleteBatch
 from hadoken.sqs.boto import BotoClient
 from hadoken.sqs.connection import Connection
@@ -167,7 +168,7 @@ def test_a_connection_that_is_announced_to_close_is_not_used_again(exchange: Exc
 
 def test_an_idle_connection_that_was_closed_is_replaced(exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the other side closed while it was idle costs no call."""
-    monkeypatch.setattr(module, "IDLE", 0.0)
+    monkeypatch.setattr(kept, "LOOK_AFTER", 0.0)
     with Peer(UNANNOUNCED, OK) as peer:
         exchange(request(peer.url))
         assert peer.hung_up.wait(LIMIT)
