@@ -7,6 +7,8 @@ Rules of this file:
   its read time-out, which for a poll is its wait plus two seconds.
 """
 
+# A connection opens itself, by an import of its own once it is asked to.
+# pyright: reportImportCycles=false
 from __future__ import annotations
 
 import asyncio
@@ -15,15 +17,12 @@ import queue
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import botocore.exceptions
 import botocore.session
-import msgspec
-from botocore.config import Config
 
-from hadoken.errors import ConfigurationError, SQSDenied, SQSError, SQSUnavailable
-from hadoken.sqs import aws_settings
+from hadoken.errors import SQSDenied, SQSError, SQSUnavailable
 from hadoken.sqs.api import (
     NO_ANSWER,
     NO_CREDENTIALS,
@@ -40,41 +39,54 @@ from hadoken.sqs.api import (
     SentBatch,
     sqs_error,
 )
-from hadoken.sqs.connection import Connection
+from hadoken.sqs.clients import check_client, make_client, with_made_up_identity
 from hadoken.sqs.exchange import Exchange, is_way_clear
+from hadoken.sqs.settings import CALL_TIMEOUT, CONNECT_TIMEOUT, POLL_GRACE
+
+if TYPE_CHECKING:
+    from hadoken.sqs.connection import Connection
 
 log = logging.getLogger("hadoken.sqs")
 
 T = TypeVar("T")
 Answer = dict[str, Any]
 
-CONNECT_TIMEOUT = 3.0  # seconds; a handshake within a region takes milliseconds
-CALL_TIMEOUT = 5.0  # seconds for everything but a poll: two tries fit into half of the shortest usual lease
-POLL_GRACE = 2.0  # seconds beyond the wait before a poll counts as unanswered
-
 
 class BotoClient:
     """SQS for the calling thread.
 
     Args:
-        connection: where SQS is and who we are.
+        connection: where SQS is and who we are. A client of the user makes all calls itself, with its own time-outs
+            and retries, and stays open when this is closed.
         wait_time: the longest wait a poll will ask for, in seconds; sets the read time-out of polls.
         connections: how many threads will call at once; more are served, but their connections are not kept.
+        session: of botocore, whose settings count; None makes a fresh one.
 
     Thread: any, several at once; every call blocks until the answer, at most its time-out.
     Raises: `ConfigurationError` when made without a region; `SQSError` from the calls.
     """
 
-    def __init__(self, connection: Connection, *, wait_time: float = 20, connections: int = 64) -> None:
-        session = botocore.session.get_session()
-        self._session = session
-        connection = _with_made_up_identity(session, connection)
-        self._anonymous = connection.anonymous
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        wait_time: float = 20,
+        connections: int = 64,
+        session: botocore.session.Session | None = None,
+    ) -> None:
         self._exchanges: list[Exchange] = []
-        self._calls = self._client(session, connection, CALL_TIMEOUT, connections)
-        self._polls = self._client(session, connection, wait_time + POLL_GRACE, connections)
-        for client, read in ((self._calls, CALL_TIMEOUT), (self._polls, wait_time + POLL_GRACE)):
-            self._send_lean(client, read)
+        self._given = connection.client is not None
+        if self._given:
+            check_client(connection.client)
+            self._calls = self._polls = connection.client
+            return
+        session = session or botocore.session.get_session()
+        connection = with_made_up_identity(session, connection)
+        poll_timeout = wait_time + POLL_GRACE
+        self._calls = make_client(session, connection, read=CALL_TIMEOUT, connections=connections)
+        self._polls = make_client(session, connection, read=poll_timeout, connections=connections)
+        for client, read in ((self._calls, CALL_TIMEOUT), (self._polls, poll_timeout)):
+            self._send_lean(session, client, read)
 
     @property
     def endpoint_url(self) -> str:
@@ -152,54 +164,30 @@ class BotoClient:
 
     def refresh_credentials(self) -> None:
         """Renew credentials that are about to expire; blocks for a request where they come from a role."""
-        if self._anonymous:
+        credentials = self._calls._request_signer._credentials  # noqa: SLF001 -- a client gives them nowhere else
+        if credentials is None:
             return
         try:
-            credentials = self._session.get_credentials()
-            if credentials is not None:
-                credentials.get_frozen_credentials()
+            credentials.get_frozen_credentials()
         except botocore.exceptions.BotoCoreError as error:
             raise SQSDenied(f"credentials cannot be refreshed: {error}", operation="credentials") from error
 
     def close(self) -> None:
-        """Close idle connections; calls under way end by themselves."""
-        self._calls.close()
-        self._polls.close()
+        """Close idle connections; calls under way end by themselves. A client of the user is left as it is."""
+        if not self._given:
+            self._calls.close()
+            self._polls.close()
         for exchange in self._exchanges:
             exchange.close()
 
-    def _send_lean(self, client: Any, read: float) -> None:  # noqa: ANN401 -- botocore makes its classes at run time
+    def _send_lean(self, session: botocore.session.Session, client: Any, read: float) -> None:  # noqa: ANN401 -- botocore makes its classes at run time
         """Have a client's requests sent by us, a third cheaper than by botocore; not where the way is not clear."""
         if not is_way_clear(str(client.meta.endpoint_url)):
             return
-        ca_bundle = self._session.get_config_variable("ca_bundle")
+        ca_bundle = session.get_config_variable("ca_bundle")
         exchange = Exchange(connect_timeout=CONNECT_TIMEOUT, read_timeout=read, ca_bundle=ca_bundle)
         client.meta.events.register("before-send.sqs", exchange)
         self._exchanges.append(exchange)
-
-    @staticmethod
-    def _client(session: botocore.session.Session, connection: Connection, read: float, connections: int) -> Any:  # noqa: ANN401 -- botocore makes its classes at run time
-        config = Config(
-            connect_timeout=CONNECT_TIMEOUT,
-            read_timeout=read,
-            retries={"total_max_attempts": 1, "mode": "standard"},
-            max_pool_connections=connections,
-            parameter_validation=False,  # what we send is built and checked here; validation costs 100 us a call
-        )
-        made_up: dict[str, Any] = (
-            {"aws_access_key_id": "local", "aws_secret_access_key": "local"} if connection.anonymous else {}
-        )
-        region = connection.region or ("us-east-1" if connection.anonymous else None)
-        try:
-            return session.create_client(
-                "sqs", region_name=region, endpoint_url=connection.endpoint_url, config=config, **made_up
-            )
-        except botocore.exceptions.NoRegionError as error:
-            raise ConfigurationError(
-                "no AWS region is set", hint="set AWS_DEFAULT_REGION, or pass --region, or --local for the local SQS"
-            ) from error
-        except (botocore.exceptions.BotoCoreError, ValueError) as error:
-            raise ConfigurationError(f"no SQS client can be made: {error}") from error
 
     @staticmethod
     def _call(operation: str, method: Callable[..., Answer], **arguments: object) -> Answer:
@@ -314,17 +302,6 @@ class BotoTransport:
             work()
             del work
         self._client.close()  # by each thread: connections that are in use now close after their answer
-
-
-def _with_made_up_identity(session: botocore.session.Session, connection: Connection) -> Connection:
-    """Make up region and credentials where the endpoint is this machine and none are configured: nobody there minds."""
-    url = connection.endpoint_url or aws_settings.endpoint(session)
-    if connection.anonymous or url is None or not aws_settings.is_loopback(url):
-        return connection
-    if aws_settings.has_configured_credentials(session):
-        region = connection.region or session.get_config_variable("region") or "us-east-1"
-        return msgspec.structs.replace(connection, region=region)
-    return msgspec.structs.replace(connection, endpoint_url=url, anonymous=True)
 
 
 def _succeed(future: asyncio.Future[T], answer: T) -> None:

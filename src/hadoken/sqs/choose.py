@@ -6,13 +6,15 @@ Rules of this file:
 - What is put there later, inside `with mock_aws()`, is seen by whoever asks `still_clear` before a request.
 """
 
+# A connection opens itself, by an import of its own once it is asked to.
+# pyright: reportImportCycles=false
 from __future__ import annotations
 
 import functools
 import logging
 import weakref
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import botocore.auth
 import botocore.httpsession
@@ -25,9 +27,11 @@ from hadoken.sqs.hooks import Hook, hooks_of, sign_of_change
 from hadoken.sqs.patches import Patches
 from hadoken.sqs.tracers import tracer_of
 
+if TYPE_CHECKING:
+    from hadoken.sqs.connection import Transport
+
 log = logging.getLogger("hadoken.sqs")
 
-Transport = Literal["auto", "fast", "botocore"]
 FAST: Final = "fast"
 BOTOCORE: Final = "botocore"
 

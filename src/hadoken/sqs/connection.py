@@ -1,13 +1,17 @@
 """Where SQS is and who we are there: settings only; nothing is opened or imported until a client is asked for."""
 
+# A connection opens itself, by an import of its own once it is asked to.
+# pyright: reportImportCycles=false
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 if TYPE_CHECKING:
     from hadoken.sqs.api import BlockingSQS
+
+Transport = Literal["auto", "fast", "botocore"]
 
 
 class Connection(msgspec.Struct, frozen=True):
@@ -17,18 +21,24 @@ class Connection(msgspec.Struct, frozen=True):
         region: such as "eu-central-1".
         endpoint_url: where to send requests instead of AWS's own address; AWS_ENDPOINT_URL_SQS means the same.
         anonymous: sign with made-up credentials, as a local SQS accepts, so that no account is needed.
+        transport: "fast" is our own, "botocore" is botocore's; "auto" takes ours unless something is in its way.
+        client: a client for SQS of botocore or boto3 to use, instead of the three first.
     """
 
     region: str | None = None
     endpoint_url: str | None = None
     anonymous: bool = False
+    transport: Transport = "botocore"
+    client: Any = None
 
     def blocking(self) -> BlockingSQS:
         """Make a client that works in the calling thread; imports botocore (about 0.25 s of CPU the first time).
 
         Raises:
-            ConfigurationError: no region is known.
-        """
-        from hadoken.sqs.boto import BotoClient  # noqa: PLC0415 -- botocore is not imported by declaring an app
+            ConfigurationError: no region is known, or the transport asked for cannot be taken.
 
-        return BotoClient(self)
+        Blocks while credentials are asked for.
+        """
+        from hadoken.sqs.opening import Opening  # noqa: PLC0415 -- botocore is not imported by declaring an app
+
+        return Opening(self).blocking()

@@ -22,7 +22,6 @@ import botocore.endpoint
 import botocore.handlers
 import botocore.httpsession
 import botocore.signers
-import urllib3.connectionpool
 
 from hadoken.sqs.tracers import tracer_of
 
@@ -55,10 +54,15 @@ def _spots() -> Iterator[Spot]:
         (requests, ("AWSHTTPConnection", "AWSHTTPSConnection", "AWSHTTPConnectionPool", "AWSHTTPSConnectionPool")),
         (requests.AWSHTTPConnectionPool, ("ConnectionCls",)),
         (requests.AWSHTTPSConnectionPool, ("ConnectionCls",)),
-        (urllib3.connectionpool.HTTPConnectionPool, ("urlopen",)),
+        (_owner(requests.AWSHTTPConnectionPool, "urlopen"), ("urlopen",)),
     ):
         members = vars(owner)
         yield from (Spot(members, name, owner.__name__) for name in names if name in members)
+
+
+def _owner(kind: type, name: str) -> type:
+    """The class from which another has a member: urllib3's, which botocore builds on."""
+    return next((each for each in kind.__mro__ if name in vars(each)), kind)
 
 
 class Patches:

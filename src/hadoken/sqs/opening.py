@@ -1,0 +1,127 @@
+"""A connection on its way to be opened: what botocore makes of it, the transport chosen, and what each is made of."""
+
+# A connection opens itself, by an import of its own once it is asked to.
+# pyright: reportImportCycles=false
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final, cast, get_args
+
+import botocore.session
+
+from hadoken.errors import ConfigurationError
+from hadoken.sqs.boto import BotoClient
+from hadoken.sqs.choose import Choice, choose
+from hadoken.sqs.clients import NOBODY, check_client, make_client, with_made_up_identity
+from hadoken.sqs.connection import Connection, Transport
+from hadoken.sqs.credentials import Credentials
+from hadoken.sqs.settings import CALL_TIMEOUT, Settings, settings_of
+
+if TYPE_CHECKING:
+    from hadoken.sqs.api import BlockingSQS
+
+# Takes the place of "auto" wherever nothing else was said: for whoever runs a program that others wrote.
+VARIABLE: Final = "HADOKEN_TRANSPORT"
+
+
+class Opening:
+    """A connection that was looked at. It holds a client of botocore, so drop it once a transport is made.
+
+    Args:
+        connection: what was asked for.
+
+    Attributes:
+        choice: the transport, and why.
+        endpoint_url: where requests will go.
+        region: what they are signed for.
+
+    Thread: any. Sends nothing when made; blocks for the run of a program where shared files name one for credentials.
+    Raises: `ConfigurationError`: no region, no client for SQS, or a transport that cannot be taken.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._given = connection.client is not None
+        self._session: botocore.session.Session | None = None
+        if self._given:
+            _refuse_both(connection)
+            check_client(connection.client)
+            self._client = connection.client
+        else:
+            self._session = botocore.session.get_session()
+            connection = with_made_up_identity(self._session, connection)
+            # The keys are of no account, since nothing is sent; the real ones may have to be asked for.
+            self._client = make_client(self._session, connection, read=CALL_TIMEOUT, connections=1, keys=NOBODY)
+        self._connection = connection
+        self.choice: Choice = choose(_asked(connection.transport), self._client, ours=not self._given)
+        self.endpoint_url = str(self._client.meta.endpoint_url)
+        self.region = str(self._client.meta.region_name)
+
+    @property
+    def where(self) -> str:
+        """Region and endpoint in words."""
+        return f"region {self.region} at {self.endpoint_url}"
+
+    def settings(self) -> Settings:
+        """What our own transport needs to know. Blocks while credentials are asked for.
+
+        Raises:
+            AttributeError: this botocore is built otherwise than all that are known.
+        """
+        return settings_of(self._client, self._credentials(), timeouts=self._given)
+
+    def boto(self, *, wait_time: float = 20, connections: int = 64) -> BotoClient:
+        """A client of botocore; arguments as of `BotoClient`. Blocks while credentials are asked for."""
+        return BotoClient(self._connection, wait_time=wait_time, connections=connections, session=self._session)
+
+    def blocking(self) -> BlockingSQS:
+        """A client for the calling thread, of the transport chosen. Blocks while credentials are asked for."""
+        return self.boto()
+
+    def _credentials(self) -> Credentials:
+        if self._given:
+            return Credentials(_OfClient(self._client))
+        if self._connection.anonymous:
+            return Credentials.fixed(NOBODY)
+        return Credentials(_of_chain)
+
+
+class _OfClient:
+    """The credentials of a user's client: as they are the first time, then renewed where they can be."""
+
+    def __init__(self, client: Any) -> None:  # noqa: ANN401 -- botocore ships no types
+        self._source = client._request_signer._credentials  # noqa: SLF001 -- it gives them nowhere else
+        self._taken = False
+
+    def __call__(self) -> Any:  # noqa: ANN401 -- botocore ships no types
+        first, self._taken = not self._taken, True
+        lock = getattr(self._source, "_refresh_lock", None)
+        if first or lock is None:
+            return self._source
+        with lock:
+            self._source._protected_refresh(is_mandatory=True)  # noqa: SLF001 -- there is no other way to force it
+        return self._source
+
+
+def _of_chain() -> Any:  # noqa: ANN401 -- botocore ships no types
+    """The usual chain's credentials, by a fresh session: one keeps what it has found for ever."""
+    return botocore.session.get_session().get_credentials()
+
+
+def _refuse_both(connection: Connection) -> None:
+    for name in ("region", "endpoint_url"):
+        if getattr(connection, name) is not None:
+            raise ConfigurationError(f"{name} and client name two places; give one of them")
+    if connection.anonymous:
+        raise ConfigurationError("anonymous and client name two identities; give one of them")
+
+
+def _asked(transport: Transport) -> Transport:
+    """The transport asked for; the environment speaks where the program leaves it open.
+
+    Raises:
+        ConfigurationError: there is no such transport.
+    """
+    name, found = ("transport", str(transport)) if transport != "auto" else (VARIABLE, os.environ.get(VARIABLE, "auto"))
+    if found not in get_args(Transport):
+        raise ConfigurationError(f"{name} is {found!r}; it is one of {', '.join(get_args(Transport))}")
+    return cast("Transport", found)
