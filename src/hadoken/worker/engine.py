@@ -24,6 +24,7 @@ from hadoken.errors import ConfigurationError, SQSError
 from hadoken.pipeline.acknowledger import Batch, Operation
 from hadoken.pipeline.executor import Executor, Runs
 from hadoken.pipeline.keeper import Extension
+from hadoken.worker.lateness import Lateness
 from hadoken.worker.lookup import look_up
 from hadoken.worker.pool import Call, Poll, Pool
 from hadoken.worker.snapshot import PoolSnapshot, Snapshot
@@ -81,6 +82,7 @@ class Engine:
         self._make_loop = make_loop
         self._randomness = randomness
         self.clock = clock
+        self._lateness = Lateness(clock)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sqs: SQS | None = None
         self._connecting: asyncio.Future[SQS] | None = None
@@ -132,6 +134,7 @@ class Engine:
 
     def wake(self) -> None:
         """Make the engine take a turn soon. Thread: any; does not block."""
+        self._lateness.woken()
         self.call(self._turn)
 
     def ask(self, pool: str, ticket: int, seconds: float) -> None:
@@ -244,6 +247,7 @@ class Engine:
             return
         try:
             now = self.clock.lease()
+            self._lateness.turned(now)
             while self._asked:
                 name, ticket, seconds = self._asked.popleft()
                 next(pool for pool in self.pools if pool.name == name).extend(ticket, seconds)
@@ -267,7 +271,12 @@ class Engine:
             self._timer = None
         due = min((at for pool in self.pools if (at := pool.next_due()) is not None), default=None)
         if due is not None and self._loop is not None:
-            self._timer = self._loop.call_later(max(0.0, due - now), self._turn)
+            due = max(due, now)
+            self._timer = self._loop.call_later(due - now, self._rang, due)
+
+    def _rang(self, due: float) -> None:
+        self._lateness.rang(due, self.clock.lease())
+        self._turn()
 
     def _send(self, pool: Pool, call: Call) -> None:
         sqs = self._sqs
@@ -332,6 +341,7 @@ class Engine:
             state=self.state,
             requests=dict(self.requests),
             pools={pool.name: PoolSnapshot.of(pool) for pool in self.pools},
+            lateness=self._lateness.snapshot(),
         )
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from hadoken.worker.lateness import EngineLateness
+
 if TYPE_CHECKING:
     from hadoken.worker.pool import Pool
 
@@ -54,11 +56,13 @@ class Snapshot(msgspec.Struct, frozen=True):
         state: "starting", "running", "quiet", "draining", "stopped" or "failed".
         requests: SQS operation -> requests sent by the engine since the start.
         pools: by name; empty until the queues are known.
+        lateness: how late the engine runs.
     """
 
     state: str
     requests: Mapping[str, int]
     pools: Mapping[str, PoolSnapshot]
+    lateness: EngineLateness = EngineLateness()
 
     @property
     def in_flight(self) -> int:
