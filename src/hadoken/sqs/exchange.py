@@ -23,6 +23,7 @@ from botocore.handlers import BUILTIN_HANDLERS
 from botocore.utils import get_environ_proxies
 
 from hadoken.sqs.answer import Answer, BadAnswer
+from hadoken.sqs.choose import still_clear
 from hadoken.sqs.kept import KeptLines, NotConnected
 from hadoken.sqs.target import Target, target_of
 from hadoken.sqs.trust import client_context
@@ -43,13 +44,17 @@ class Exchange:
         self._read_timeout = read_timeout
         self._lines = KeptLines(connect_timeout=connect_timeout, trust=lambda: client_context(ca_bundle))
 
-    def __call__(self, request: Any, **_: object) -> AWSResponse:  # noqa: ANN401 -- botocore ships no types
+    def __call__(self, request: Any, **_: object) -> AWSResponse | None:  # noqa: ANN401 -- botocore ships no types
         """Answer botocore's event `before-send`: send the request and return its answer, whatever the status.
+
+        None leaves it to botocore: something was put in the place of its own sending since the client was made.
 
         Raises:
             EndpointConnectionError, ConnectTimeoutError, ReadTimeoutError, ConnectionClosedError, SSLError: botocore's.
             ValueError: a header holds a line break.
         """
+        if not still_clear():
+            return None
         url: str = request.url
         target = target_of(url)
         data = _written(request, target)
