@@ -291,3 +291,10 @@ class WorkerOptions(Options):
         _THREADS,
         default=64,
     )
+    switch_interval: float | None = option(
+        "Seconds after which a thread that computes lets another one in (`sys.setswitchinterval`), while the worker "
+        "runs; None leaves it as it is, 0.005 as a rule.",
+        "0.00001..1 s, None",
+        number(0.00001, 1, says="hadoken allows", unit=" s", none=True),
+        default=None,
+    )

@@ -1,4 +1,4 @@
-"""Durations as they are typed: 25, 25s, 1.5m, 500ms."""
+"""Durations as they are typed: 25, 25s, 1.5m, 500ms, 500us."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Final
 
 import click
 
-_UNITS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_FORM: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|)")
+_UNITS: Final = {"": 1.0, "us": 0.000_001, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_FORM: Final = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h|)")
 
 
 def seconds_of(text: str) -> float:
@@ -19,7 +19,7 @@ def seconds_of(text: str) -> float:
     """
     found = _FORM.fullmatch(text.strip())
     if found is None:
-        raise ValueError(f"{text!r} is no duration; write seconds, or 500ms, 25s, 2m, 1h")
+        raise ValueError(f"{text!r} is no duration; write seconds, or 500us, 500ms, 25s, 2m, 1h")
     return float(found[1]) * _UNITS[found[2]]
 
 

@@ -50,6 +50,12 @@ LOCAL_WAIT_TIME: Final = 2
     metavar="SECONDS",
     help=f"How long a long poll waits.  [default: {WAIT_TIME}, with --local {LOCAL_WAIT_TIME}]",
 )
+@click.option(
+    "--switch-interval",
+    callback=seconds,
+    metavar="SECONDS",
+    help="After how long a handler that computes lets other threads in, such as 500us.  [default: Python's own]",
+)
 @click.option("--region", help="AWS region.  [default: the usual AWS settings]")
 @click.option("--endpoint-url", metavar="URL", help="Where SQS is, when it is not AWS's own address.")
 @click.option("-v", "--verbose", is_flag=True, help="Log at level DEBUG, each handler with its options too.")
@@ -61,6 +67,7 @@ def command(
     queues: str | None,
     drain_timeout: float,
     wait_time: int | None,
+    switch_interval: float | None,
     region: str | None,
     endpoint_url: str | None,
     verbose: bool,
@@ -88,6 +95,7 @@ def command(
         wait_time=wait_time or (LOCAL_WAIT_TIME if local else WAIT_TIME),
         region=region,
         endpoint_url=endpoint_url,
+        switch_interval=switch_interval,
     )
     planned = plan(app, options)  # what cannot work is said before anything is started or made
     if verbose:
@@ -102,6 +110,7 @@ def command(
             wait_time=options.wait_time,
             region=options.region,
             endpoint_url=options.endpoint_url,
+            switch_interval=options.switch_interval,
             connection=_local(app, planned.queues, stack) if local else None,
         )
 

@@ -36,6 +36,7 @@ def run(
     region: str | None = None,
     endpoint_url: str | None = None,
     max_sqs_threads: int = 64,
+    switch_interval: float | None = None,
     connection: Connection | None = None,
     **unknown: Never,
 ) -> Never:
@@ -63,6 +64,7 @@ def run(
             region=region,
             endpoint_url=endpoint_url,
             max_sqs_threads=max_sqs_threads,
+            switch_interval=switch_interval,
             connection=connection,
             **unknown,
         )

@@ -23,6 +23,7 @@ from hadoken.threads.watch import Watch
 from hadoken.worker.blocking import Credentials, Resolver
 from hadoken.worker.engine import Engine
 from hadoken.worker.plan import FLUSH, plan
+from hadoken.worker.switching import SwitchInterval
 
 if TYPE_CHECKING:
     from hadoken.app import App
@@ -50,6 +51,7 @@ class Worker:
     Args:
         app: what to run.
         concurrency, queues, drain_timeout, wait_time, region, endpoint_url, max_sqs_threads: see `WorkerOptions`.
+        switch_interval: see `WorkerOptions`; None leaves the interpreter as it is.
         sqs: a transport to use instead of botocore, such as the local SQS in process; its calls are made on the
             engine loop.
         connection: how to reach SQS, instead of region and endpoint_url.
@@ -69,6 +71,7 @@ class Worker:
         region: str | None = None,
         endpoint_url: str | None = None,
         max_sqs_threads: int = 64,
+        switch_interval: float | None = None,
         sqs: SQS | None = None,
         connection: Connection | None = None,
         **unknown: Never,
@@ -81,6 +84,7 @@ class Worker:
             region=region,
             endpoint_url=endpoint_url,
             max_sqs_threads=max_sqs_threads,
+            switch_interval=switch_interval,
             **unknown,
         )
         self._connection = connection or Connection(region=region, endpoint_url=endpoint_url)
@@ -91,6 +95,7 @@ class Worker:
         self._watch = Watch(budget=lambda: self.threads.total, in_hand=self.in_hand)
         self._resolver = Resolver()
         self._credentials = Credentials()
+        self._switch_interval = SwitchInterval(switch_interval)
         self._where = self.transport
         self._deadline = math.inf
         self._life = threading.Lock()  # guards the next two; never held while calling out
@@ -148,6 +153,7 @@ class Worker:
             return
         if self._sqs is None:
             self.plan.app.connect(self._connection)  # what handlers send goes where their messages come from
+        self._switch_interval.begin()
         self._spawn_all()
 
     def refuse_misconfiguration(self) -> None:
@@ -311,6 +317,7 @@ class Worker:
         self._credentials.stop()
         self._resolver.stop()
         self._report_left(self.threads.join(LAST_JOIN))
+        self._switch_interval.end()
         self.stopped.set()
 
     def _report_left(self, left: Sequence[Birth]) -> None:
