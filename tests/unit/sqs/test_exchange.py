@@ -5,11 +5,8 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-import threading
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
-from typing import Self
 
 import pytest
 from botocore import exceptions as errors
@@ -23,84 +20,13 @@ from hadoken.sqs.boto import BotoClient
 from hadoken.sqs.connection import Connection
 from hadoken.sqs.exchange import Exchange, is_way_clear
 from hadoken.sqs.target import target_of
+from tests.support.peer import LIMIT, Action, Peer, answer, hang_up, silence, then_hang_up
 
 CERTIFICATE = Path(__file__).with_name("localhost.pem")  # with its key; for "localhost", made for this file
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nx-amzn-RequestId: 7\r\n\r\n{}"
-CLOSING = OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
-UNANNOUNCED = OK + b"!"  # the same, and then the connection is closed without a word
-HANG_UP = b""
-SILENCE = b"?"
-LIMIT = 10.0  # seconds for anything here that waits
-
-
-class Peer(threading.Thread):
-    """The other side: answers the requests that come by a script, one connection after the other.
-
-    `HANG_UP` closes the connection instead of answering, `SILENCE` waits until the client gives up.
-    """
-
-    def __init__(self, *script: bytes, tls: bool = False) -> None:
-        super().__init__(name="peer")
-        self.script = list(script)
-        self.requests: list[bytes] = []
-        self.connections = 0
-        self.hung_up = threading.Event()
-        self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if tls else None
-        if self.tls is not None:
-            self.tls.load_cert_chain(CERTIFICATE)
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"{'https' if tls else 'http'}://localhost:{self.listener.getsockname()[1]}/"
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.join(LIMIT)
-        self.listener.close()
-        assert not self.is_alive()
-
-    def run(self) -> None:
-        """Serve until the script has ended or the listener is closed."""
-        while self.script:
-            try:
-                plain, _ = self.listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            with closing(plain):
-                plain.settimeout(LIMIT)
-                self._serve(plain)
-            self.hung_up.set()
-
-    def _serve(self, plain: socket.socket) -> None:
-        try:
-            sock = self.tls.wrap_socket(plain, server_side=True) if self.tls else plain
-        except ssl.SSLError:
-            return
-        with closing(sock):
-            while self.script and (request := self._request(sock)):
-                self.requests.append(request)
-                answer = self.script.pop(0)
-                if answer == HANG_UP:
-                    return
-                if answer == SILENCE:
-                    sock.recv(1)
-                    return
-                sock.sendall(answer.removesuffix(b"!"))
-                if b"Connection: close" in answer or answer == UNANNOUNCED:
-                    return
-
-    @staticmethod
-    def _request(sock: socket.socket) -> bytes:
-        data = b""
-        while not data.endswith(b"hello"):  # the body of every request here
-            part = sock.recv(65_536)
-            if not part:
-                return b""
-            data += part
-        return data
+OK = answer(b"{}", "x-amzn-RequestId: 7")
+CLOSING = answer(b"{}", "Connection: close")
+TRUST = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+TRUST.load_cert_chain(CERTIFICATE)
 
 
 @pytest.fixture
@@ -169,7 +95,7 @@ def test_a_connection_that_is_announced_to_close_is_not_used_again(exchange: Exc
 def test_an_idle_connection_that_was_closed_is_replaced(exchange: Exchange, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the other side closed while it was idle costs no call."""
     monkeypatch.setattr(kept, "LOOK_AFTER", 0.0)
-    with Peer(UNANNOUNCED, OK) as peer:
+    with Peer(then_hang_up(OK), OK) as peer:
         exchange(request(peer.url))
         assert peer.hung_up.wait(LIMIT)
         exchange(request(peer.url))
@@ -178,7 +104,7 @@ def test_an_idle_connection_that_was_closed_is_replaced(exchange: Exchange, monk
 
 def test_a_connection_closed_just_now_costs_no_call(exchange: Exchange) -> None:
     """A kept connection that proves to be closed only when it is used is replaced, once."""
-    with Peer(OK, HANG_UP, OK) as peer:
+    with Peer(OK, hang_up, OK) as peer:
         exchange(request(peer.url))
         assert exchange(request(peer.url)).content == b"{}"
     assert (peer.connections, len(peer.requests)) == (2, 3)
@@ -186,7 +112,7 @@ def test_a_connection_closed_just_now_costs_no_call(exchange: Exchange) -> None:
 
 def test_a_new_connection_that_is_closed_is_a_failure(exchange: Exchange) -> None:
     """Only a kept connection is worth a second one: a server that hangs up on everyone is not asked for ever."""
-    with Peer(OK, HANG_UP, HANG_UP) as peer:
+    with Peer(OK, hang_up, hang_up) as peer:
         exchange(request(peer.url))
         with pytest.raises(errors.ConnectionClosedError):
             exchange(request(peer.url))
@@ -203,7 +129,7 @@ def test_an_answer_may_end_with_its_connection(exchange: Exchange) -> None:
 
 def test_no_answer_in_time_is_a_read_timeout(exchange: Exchange) -> None:
     """A peer that says nothing costs the read time-out, and its connection is not used again."""
-    with Peer(SILENCE, OK) as peer:
+    with Peer(silence, OK) as peer:
         with pytest.raises(errors.ReadTimeoutError):
             exchange(request(peer.url))
         exchange(request(peer.url))
@@ -211,9 +137,9 @@ def test_no_answer_in_time_is_a_read_timeout(exchange: Exchange) -> None:
 
 
 @pytest.mark.parametrize(
-    "wire", [HANG_UP, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nConnection: close\r\n\r\n{}", b"junk\r\n\r\n"]
+    "wire", [hang_up, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nConnection: close\r\n\r\n{}", b"junk\r\n\r\n"]
 )
-def test_an_answer_cut_short_is_a_closed_connection(exchange: Exchange, wire: bytes) -> None:
+def test_an_answer_cut_short_is_a_closed_connection(exchange: Exchange, wire: Action) -> None:
     """Nothing, half an answer and no HTTP at all are the same error; nothing is sent twice."""
     with Peer(wire) as peer, pytest.raises(errors.ConnectionClosedError):
         exchange(request(peer.url))
@@ -235,7 +161,7 @@ def test_nobody_there_is_an_endpoint_that_cannot_be_connected_to(exchange: Excha
 
 def test_tls_is_spoken_with_whom_we_trust(exchange: Exchange) -> None:
     """An https endpoint whose certificate is in the bundle answers as any other."""
-    with Peer(OK, OK, tls=True) as peer:
+    with Peer(OK, OK, tls=TRUST) as peer:
         exchange(request(peer.url))
         assert exchange(request(peer.url)).content == b"{}"
     assert peer.connections == 1
@@ -245,7 +171,7 @@ def test_tls_is_spoken_with_whom_we_trust(exchange: Exchange) -> None:
 def test_tls_is_refused_with_others(trusts: bool) -> None:
     """A certificate for another name, or of nobody we know, is an SSLError, and nothing is sent."""
     stranger = Exchange(connect_timeout=LIMIT, read_timeout=LIMIT, ca_bundle=str(CERTIFICATE) if trusts else None)
-    with Peer(OK, tls=True) as peer:
+    with Peer(OK, tls=TRUST) as peer:
         url = peer.url.replace("localhost", "127.0.0.1") if trusts else peer.url
         with pytest.raises(errors.SSLError):
             stranger(request(url))
