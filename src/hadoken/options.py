@@ -285,6 +285,12 @@ class WorkerOptions(Options):
         text(r"https?://[^\s/]+\S*", "an http:// or https:// URL", none=True),
         default=None,
     )
+    transport: str = option(
+        "How SQS is reached: by our own transport, by botocore, or by ours unless something is in its way.",
+        "`auto`, `fast`, `botocore`",
+        text(r"auto|fast|botocore", '"auto", "fast" or "botocore"'),
+        default="botocore",
+    )
     max_sqs_threads: int = option(
         "The most threads the botocore transport may have (queues + 2); more is an error at boot.",
         "1..1000",

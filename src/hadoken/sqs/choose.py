@@ -23,8 +23,10 @@ import msgspec
 from botocore import UNSIGNED
 
 from hadoken.errors import ConfigurationError
+from hadoken.sqs.credentials import NOBODY, Credentials
 from hadoken.sqs.hooks import Hook, hooks_of, sign_of_change
 from hadoken.sqs.patches import Patches
+from hadoken.sqs.settings import settings_of
 from hadoken.sqs.tracers import tracer_of
 
 if TYPE_CHECKING:
@@ -82,7 +84,7 @@ def look(client: Any, *, ours: bool = False) -> tuple[list[str], tuple[str, ...]
     patches.look()
     tracers = set(patches.tracers)
     causes = list(patches.strangers)
-    for cause in (_proxy, _certificate, _signer, _sender, _members):
+    for cause in (_proxy, _certificate, _signer, _sender, _members, _unreadable):
         causes += _asked(cause, client)
     for hook in _asked(_foreign_hooks if ours else _strange_hooks, client):
         if isinstance(hook, Hook) and (seen := _tracers(hook)):
@@ -174,6 +176,13 @@ def _members(client: Any) -> list[str]:  # noqa: ANN401 -- botocore ships no typ
     """Methods that were put on this very client, as `mock.patch.object` does."""
     put = [name for name, value in vars(client).items() if callable(value) and hasattr(type(client), name)]
     return [f"{name} of the client is replaced" for name in put]
+
+
+def _unreadable(client: Any) -> list[str]:  # noqa: ANN401 -- botocore ships no types
+    """Nothing, or an exception: what our own transport takes over must be found where it is looked for."""
+    settings_of(client, Credentials.fixed(NOBODY), timeouts=True)
+    _ = client._request_signer._credentials  # noqa: SLF001 -- a client gives them nowhere else
+    return []
 
 
 def _foreign_hooks(client: Any) -> list[Hook]:  # noqa: ANN401 -- botocore ships no types

@@ -4,7 +4,7 @@
 # pyright: reportImportCycles=false
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import botocore.client
 import botocore.exceptions
@@ -14,14 +14,11 @@ from botocore.config import Config
 
 from hadoken.errors import ConfigurationError
 from hadoken.sqs import aws_settings
-from hadoken.sqs.credentials import Keys
+from hadoken.sqs.credentials import NOBODY, Keys
 from hadoken.sqs.settings import CONNECT_TIMEOUT
 
 if TYPE_CHECKING:
     from hadoken.sqs.connection import Connection
-
-# What a local SQS is signed for with, where no account is meant.
-NOBODY: Final = Keys("local", "local", None)
 
 
 def make_client(

@@ -28,7 +28,7 @@ class Connection(msgspec.Struct, frozen=True):
     region: str | None = None
     endpoint_url: str | None = None
     anonymous: bool = False
-    transport: Transport = "botocore"
+    transport: Transport = "auto"
     client: Any = None
 
     def blocking(self) -> BlockingSQS:

@@ -32,6 +32,10 @@ class Keys(NamedTuple):
         return f"Keys({self.access_key!r}, ...)"
 
 
+# What a local SQS is signed for with, where no account is meant.
+NOBODY: Final = Keys("local", "local", None)
+
+
 class Credentials:
     """A snapshot of credentials that never blocks its reader.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from hadoken.sqs.patches import modules_of
+from hadoken.sqs.layers import modules_of
 
 # Modules whose handlers depend on a client's settings, so that a client without any does not have them.
 _BY_SETTINGS: Final = ("botocore.retries.", "botocore.retryhandler", "botocore.monitoring", "boto3.")

@@ -4,18 +4,22 @@
 # pyright: reportImportCycles=false
 from __future__ import annotations
 
+import math
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
 import botocore.session
 
 from hadoken.errors import ConfigurationError
 from hadoken.sqs.boto import BotoClient
-from hadoken.sqs.choose import Choice, choose
-from hadoken.sqs.clients import NOBODY, check_client, make_client, with_made_up_identity
+from hadoken.sqs.choose import FAST, Choice, choose
+from hadoken.sqs.clients import check_client, make_client, with_made_up_identity
 from hadoken.sqs.connection import Connection, Transport
-from hadoken.sqs.credentials import Credentials
-from hadoken.sqs.settings import CALL_TIMEOUT, Settings, settings_of
+from hadoken.sqs.credentials import NOBODY, Credentials
+from hadoken.sqs.settings import CALL_TIMEOUT, POLL_GRACE, Settings, settings_of
+from hadoken.sqs.sockets import FastClient
+from hadoken.sqs.stepping import SteppingClient
 
 if TYPE_CHECKING:
     from hadoken.sqs.api import BlockingSQS
@@ -57,9 +61,22 @@ class Opening:
         self.region = str(self._client.meta.region_name)
 
     @property
+    def is_fast(self) -> bool:
+        """Whether our own transport was chosen."""
+        return self.choice.name == FAST
+
+    @property
     def where(self) -> str:
         """Region and endpoint in words."""
         return f"region {self.region} at {self.endpoint_url}"
+
+    @property
+    def longest_wait(self) -> float:
+        """Seconds that a poll may wait: a client of the user would give up before the answer of a longer one."""
+        if not self._given or self.is_fast:
+            return math.inf
+        read = self._client.meta.config.read_timeout
+        return math.inf if read is None else max(1.0, read - POLL_GRACE)
 
     def settings(self) -> Settings:
         """What our own transport needs to know. Blocks while credentials are asked for.
@@ -75,7 +92,10 @@ class Opening:
 
     def blocking(self) -> BlockingSQS:
         """A client for the calling thread, of the transport chosen. Blocks while credentials are asked for."""
-        return self.boto()
+        if not self.is_fast:
+            return self.boto()
+        aside = partial(BotoClient, self._connection)  # by a session of its own, which sees what was put into botocore
+        return SteppingClient(FastClient(self.settings()), aside, self._connection.client)
 
     def _credentials(self) -> Credentials:
         if self._given:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from hadoken.sqs.api import BlockingSQS, SendBatch, SentBatch
-from hadoken.sqs.choose import still_clear
 
 log = logging.getLogger("hadoken.sqs")
 
@@ -32,7 +32,9 @@ class SteppingClient:
         self._fast = fast
         self._make_aside = aside
         self._aside: BlockingSQS | None = None
-        self._client = client
+        from hadoken.sqs.choose import still_clear  # noqa: PLC0415 -- it loads botocore
+
+        self._is_clear = partial(still_clear, client)
 
     def send_batch(self, request: SendBatch) -> SentBatch:
         """See `api.SQS.send_batch`."""
@@ -45,7 +47,7 @@ class SteppingClient:
     def _now(self) -> BlockingSQS:
         """Whoever may send at this moment."""
         aside = self._aside
-        if still_clear(self._client):
+        if self._is_clear():
             if aside is not None:
                 self._aside = None
             return self._fast

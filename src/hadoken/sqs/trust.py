@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ssl
 
-from botocore.httpsession import get_cert_path
-
 
 def client_context(ca_bundle: str | None, *, verify: bool = True) -> ssl.SSLContext:
     """Make the client's side of TLS; reads the certificates to trust, which takes 10 to 40 ms.
@@ -17,6 +15,8 @@ def client_context(ca_bundle: str | None, *, verify: bool = True) -> ssl.SSLCont
     Raises:
         OSError: the bundle cannot be read.
     """
+    from botocore.httpsession import get_cert_path  # noqa: PLC0415 -- botocore is loaded where it is used
+
     bundle = ca_bundle or get_cert_path(True)  # noqa: FBT003 -- its only argument
     try:
         context = ssl.create_default_context(cafile=bundle)

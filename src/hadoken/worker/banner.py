@@ -11,6 +11,7 @@ import hadoken
 from hadoken.worker.plan import FLUSH
 
 if TYPE_CHECKING:
+    from hadoken.sqs.choose import Choice
     from hadoken.worker.plan import Plan
     from hadoken.worker.stop import Report
 
@@ -20,13 +21,28 @@ def budget_line(budget: Mapping[str, int]) -> str:
     return f"{sum(budget.values())} = {' + '.join(f'{role} {count}' for role, count in budget.items())}"
 
 
-def banner(plan: Plan, transport: str) -> str:
+def transport_line(choice: Choice, endpoint_url: str, threads: int) -> str:
+    """How SQS is reached: the transport, where to, its threads, and why it is botocore."""
+    if choice.name == "fast":
+        return f"fast to {endpoint_url}, no threads"
+    return f"botocore to {endpoint_url}, {threads} threads (queues + 2): {choice.reason}"
+
+
+def tracing_line(choice: Choice | None) -> str:
+    """What tracers do not see, and what brings it back; "" where they miss nothing."""
+    if choice is None or choice.name != "fast" or not choice.tracers:
+        return ""
+    return f'{" and ".join(choice.tracers)}: no SQS client spans by the fast transport; transport="botocore" has them'
+
+
+def banner(plan: Plan, transport: str, tracing: str = "") -> str:
     """The start banner: version, queues, transport, thread budget; lines ended by a newline."""
     drain = f"{plan.options.drain_timeout:g} s from SIGTERM, then up to {FLUSH:g} s to report"
     lines = [
         f"hadoken {hadoken.__version__}  app {plan.app.name}  pid {os.getpid()}  Python {platform.python_version()}",
         *(f"  {'queues':<10} {line}" for line in _queue_lines(plan)),
         f"  {'transport':<10} {transport}",
+        *([f"  {'tracing':<10} {tracing}"] if tracing else []),
         f"  {'threads':<10} {budget_line(plan.budget)}; this number does not change",
         f"  {'drain':<10} {drain}; polls wait {plan.wait_time} s",
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -48,13 +49,14 @@ class Plan:
         return [name for pool in self.pools for name in pool.handlers]
 
 
-def plan(app: App, options: WorkerOptions, *, own_transport: bool = False) -> Plan:
+def plan(app: App, options: WorkerOptions, *, own_transport: bool = False, longest_wait: float = math.inf) -> Plan:
     """Work out what a worker for this app will be.
 
     Args:
         app: what to run.
         options: how to run it.
         own_transport: whether SQS is reached without botocore's threads.
+        longest_wait: seconds of a long poll that the transport can wait for.
 
     Raises:
         ConfigurationError: nothing to serve, an unknown queue or pool, or more SQS threads than allowed.
@@ -67,13 +69,13 @@ def plan(app: App, options: WorkerOptions, *, own_transport: bool = False) -> Pl
         raise ConfigurationError(
             f"{queues} queues need {sqs_threads} threads with the botocore transport; max_sqs_threads is "
             f"{options.max_sqs_threads}",
-            hint="raise max_sqs_threads, or serve fewer queues in this worker",
+            hint='raise max_sqs_threads, serve fewer queues, or see whether transport="fast" can be taken',
         )
     budget = {"main": 1, "engine": 1, "watch": 1, "resolver": 1, "credentials": 1}
     budget |= {f"pool {pool.name}": pool.concurrency for pool in pools}
     if sqs_threads:
         budget["sqs"] = sqs_threads
-    wait = min(options.wait_time, max(1, int(options.drain_timeout - FLUSH)))
+    wait = min(options.wait_time, max(1, int(min(options.drain_timeout - FLUSH, longest_wait))))
     return Plan(app, options, pools, wait, budget, sqs_threads)
 
 

@@ -12,13 +12,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Never
 
 from hadoken.errors import ConfigurationError, DrainTimeout
-from hadoken.worker.banner import banner, farewell
+from hadoken.worker.banner import banner, farewell, tracing_line
 from hadoken.worker.signals import Signals
 from hadoken.worker.worker import MISCONFIGURED, Worker
 
 if TYPE_CHECKING:
     from hadoken.app import App
-    from hadoken.sqs.connection import Connection
+    from hadoken.sqs.connection import Connection, Transport
 
 log = logging.getLogger("hadoken.worker")
 
@@ -35,9 +35,11 @@ def run(
     wait_time: int = 20,
     region: str | None = None,
     endpoint_url: str | None = None,
+    transport: Transport = "botocore",
     max_sqs_threads: int = 64,
     switch_interval: float | None = None,
     connection: Connection | None = None,
+    client: object | None = None,
     **unknown: Never,
 ) -> Never:
     """Run a worker as the whole program: until SIGTERM or SIGINT, then drain, then exit.
@@ -63,9 +65,11 @@ def run(
             wait_time=wait_time,
             region=region,
             endpoint_url=endpoint_url,
+            transport=transport,
             max_sqs_threads=max_sqs_threads,
             switch_interval=switch_interval,
             connection=connection,
+            client=client,
             **unknown,
         )
         code = _run(worker)
@@ -79,7 +83,7 @@ def run(
 def _run(worker: Worker) -> int:
     """Run a worker under signals until it has ended; returns the exit code."""
     with Signals((*ENDING, *REPORTING, signal.SIGTSTP)).collected() as signals, _faults():
-        sys.stderr.write(banner(worker.plan, worker.transport))
+        sys.stderr.write(banner(worker.plan, worker.transport, tracing_line(worker.choice)))
         sys.stderr.flush()
         worker.engine.notice = signals.poke
         worker.begin()  # not `start`: signals are heard from the first moment on

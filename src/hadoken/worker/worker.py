@@ -11,15 +11,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Never, Self
+from typing import TYPE_CHECKING, Final, Never, Self, cast
+
+import msgspec
 
 from hadoken.clock import SYSTEM, Wake
 from hadoken.errors import ConfigurationError, DrainTimeout, LifecycleError
 from hadoken.options import WorkerOptions
 from hadoken.retry import seconds_of
-from hadoken.sqs.connection import Connection
+from hadoken.sqs.connection import Connection, Transport
 from hadoken.threads.spawn import Birth, Threads
 from hadoken.threads.watch import Watch
+from hadoken.worker.banner import transport_line
 from hadoken.worker.blocking import Credentials, Resolver
 from hadoken.worker.engine import Engine
 from hadoken.worker.plan import FLUSH, plan
@@ -28,6 +31,7 @@ from hadoken.worker.switching import SwitchInterval
 if TYPE_CHECKING:
     from hadoken.app import App
     from hadoken.sqs.api import SQS
+    from hadoken.sqs.opening import Opening
     from hadoken.worker.snapshot import Snapshot
 
 log = logging.getLogger("hadoken.worker")
@@ -50,11 +54,15 @@ class Worker:
 
     Args:
         app: what to run.
-        concurrency, queues, drain_timeout, wait_time, region, endpoint_url, max_sqs_threads: see `WorkerOptions`.
+        concurrency, queues, drain_timeout, wait_time, region, endpoint_url, transport, max_sqs_threads: see
+            `WorkerOptions`.
         switch_interval: see `WorkerOptions`; None leaves the interpreter as it is.
-        sqs: a transport to use instead of botocore, such as the local SQS in process; its calls are made on the
-            engine loop.
+        sqs: a transport of your own, such as the local SQS in process; its calls are made on the engine loop.
         connection: how to reach SQS, instead of region and endpoint_url.
+        client: a client for SQS of botocore or boto3, instead of these three: its settings count, and its hooks.
+
+    Attributes:
+        choice: the transport taken, and why; None with `sqs`.
 
     Raises:
         ConfigurationError: the app or an option cannot work. Found here, before any thread.
@@ -70,10 +78,12 @@ class Worker:
         wait_time: int = 20,
         region: str | None = None,
         endpoint_url: str | None = None,
+        transport: Transport = "botocore",
         max_sqs_threads: int = 64,
         switch_interval: float | None = None,
         sqs: SQS | None = None,
         connection: Connection | None = None,
+        client: object | None = None,
         **unknown: Never,
     ) -> None:
         self.options = WorkerOptions(
@@ -83,20 +93,26 @@ class Worker:
             wait_time=wait_time,
             region=region,
             endpoint_url=endpoint_url,
+            transport=transport,
             max_sqs_threads=max_sqs_threads,
             switch_interval=switch_interval,
             **unknown,
         )
-        self._connection = connection or Connection(region=region, endpoint_url=endpoint_url)
+        self._connection = _connection(self.options, connection, client)
         self._sqs = sqs
-        self.plan = plan(app, self.options, own_transport=sqs is not None)
+        self.plan = plan(app, self.options, own_transport=True)
+        self._opening = self._open()  # before any thread: their number depends on what it chooses
+        self.choice = self._opening.choice if self._opening else None
+        if self._opening and not self._opening.is_fast:
+            self.plan = plan(app, self.options, longest_wait=self._opening.longest_wait)
         self.engine = Engine(self.plan, self._connect, where=lambda: self._where)
         self.threads = Threads(self.plan.budget, on_death=self._thread_died)
         self._watch = Watch(budget=lambda: self.threads.total, in_hand=self.in_hand)
         self._resolver = Resolver()
         self._credentials = Credentials()
         self._switch_interval = SwitchInterval(switch_interval)
-        self._where = self.transport
+        self._endpoint_url = self._opening.endpoint_url if self._opening else ""
+        self._where = self._opening.where if self._opening else self.transport
         self._deadline = math.inf
         self._life = threading.Lock()  # guards the next two; never held while calling out
         self._started = False
@@ -261,10 +277,9 @@ class Worker:
     @property
     def transport(self) -> str:
         """How SQS is reached, in words, for the banner."""
-        if self._sqs is not None:
+        if self.choice is None:
             return f"{type(self._sqs).__name__}, in process"
-        where = self._connection.endpoint_url or "the endpoint of the AWS settings"
-        return f"botocore to {where}, {self.plan.sqs_threads} threads (queues + 2)"
+        return transport_line(self.choice, self._endpoint_url, self.plan.sqs_threads)
 
     # ---- inside ------------------------------------------------------------------------------------------------------
 
@@ -286,8 +301,16 @@ class Worker:
                 )
         spawn("hadoken-engine", self.engine.run, role="engine")
 
+    def _open(self) -> Opening | None:
+        """Look at the connection; imports botocore, unless a transport was given. Sends nothing."""
+        if self._sqs is not None:
+            return None
+        from hadoken.sqs.opening import Opening  # noqa: PLC0415 -- only a worker that needs it loads botocore
+
+        return Opening(self._connection)
+
     def _connect(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[SQS]:
-        """Make the transport; botocore is imported and its client built on the resolver thread. Thread: engine loop."""
+        """Make the transport, on the resolver thread: credentials may have to be asked for. Thread: engine loop."""
         if self._sqs is not None:
             ready: asyncio.Future[SQS] = loop.create_future()
             ready.set_result(self._sqs)
@@ -295,11 +318,13 @@ class Worker:
         return self._resolver.submit(partial(self._make_transport, loop), loop, unwanted=lambda sqs: sqs.close())
 
     def _make_transport(self, loop: asyncio.AbstractEventLoop) -> SQS:
-        from hadoken.sqs.boto import BotoClient, BotoTransport  # noqa: PLC0415 -- only a worker that needs it loads botocore
+        from hadoken.sqs.boto import BotoTransport  # noqa: PLC0415 -- only a worker that needs it loads botocore
 
+        opening, self._opening = self._opening, None  # it holds a client of botocore that nobody needs any more
+        if opening is None:
+            raise LifecycleError("a worker connects once")
         threads = self.plan.sqs_threads
-        client = BotoClient(self._connection, wait_time=self.plan.wait_time, connections=threads)
-        self._where = f"region {client.region} at {client.endpoint_url}"
+        client = opening.boto(wait_time=self.plan.wait_time, connections=threads)
         self._credentials.watch(client.refresh_credentials)
         return BotoTransport(client, loop, partial(self.threads.spawn, role="sqs"), threads)
 
@@ -329,3 +354,17 @@ class Worker:
             log.info("%d threads end with the polls that were cut off, within %d s", len(polling), self.plan.wait_time)
         if others:
             log.warning("threads left behind: %s", ", ".join(others))
+
+
+def _connection(options: WorkerOptions, given: Connection | None, client: object) -> Connection:
+    """How to reach SQS, of all that was said of it.
+
+    Raises:
+        ConfigurationError: a connection and a client were given.
+    """
+    transport = cast("Transport", options.transport)
+    if given is None:
+        return Connection(options.region, options.endpoint_url, transport=transport, client=client)
+    if client is not None:
+        raise ConfigurationError("connection and client name two places; give one of them")
+    return given if transport == "auto" else msgspec.structs.replace(given, transport=transport)
