@@ -9,6 +9,7 @@ import gc
 import logging
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,8 @@ class Deeds:
             raise RuntimeError(body)
         elif verb == "spend":
             threading.Event().wait(0.005)  # the work of a handler: it stands for a call to somewhere
+        elif verb == "compute":
+            compute(int(body.split(":")[1]) / 1_000)
         elif verb == "report":
             self.report()
 
@@ -103,6 +106,16 @@ class Deeds:
         part = self._folder / "held.part"
         part.write_bytes(msgspec.json.encode(held()))
         part.rename(self._folder / "held")
+
+
+def compute(seconds: float) -> int:
+    """Compute in Python, for so many seconds of this thread's CPU."""
+    end = time.thread_time() + seconds
+    found = 1
+    while time.thread_time() < end:
+        for n in range(1_000):
+            found = (found * 31 + n) % 1_000_003
+    return found
 
 
 def held() -> Held:

@@ -27,7 +27,7 @@ LATE: Final = (
 # It must stay late for so many stretches of so many seconds in a row: a burst, an import, a collection of garbage are
 # over before. A stretch of a seldom woken engine lasts until it has the least number of samples that says anything.
 STRETCHES: Final = 3
-STRETCH: Final = 5.0
+STRETCH: Final = 4.0
 _FEW: Final = 8
 # CPU seconds a second from which it is the lock. One that is held all the time is one core; on a busy machine the
 # process does not get all of it. Guess

@@ -9,10 +9,10 @@ from hadoken.cli.durations import seconds_of
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("25", 25), ("25s", 25), ("1.5m", 90), ("2h", 7200), ("500ms", 0.5), (" 3 ", 3), ("0", 0)],
+    [("25", 25), ("25s", 25), ("1.5m", 90), ("2h", 7200), ("500ms", 0.5), ("500us", 0.0005), (" 3 ", 3), ("0", 0)],
 )
 def test_a_duration_has_a_unit_or_is_seconds(text: str, seconds: float) -> None:
-    """A bare number is seconds; ms, s, m and h are known."""
+    """A bare number is seconds; us, ms, s, m and h are known."""
     assert seconds_of(text) == seconds
 
 
