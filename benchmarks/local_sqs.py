@@ -2,40 +2,64 @@
 
 from __future__ import annotations
 
-import http
 import http.client
 import json
+import ssl
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 from benchmarks import proc
+from benchmarks.wire import Wire, request
 
 PATIENCE = 20.0  # seconds for the server to start or to end
+BATCH = 10  # messages of a SendMessageBatch; SQS takes no more
 
 Counts = Mapping[str, int]
+Entry = Mapping[str, Any]  # MessageBody, and MessageAttributes where there are some
 
 
 class LocalSQS:
-    """A server child, for as long as the block lasts."""
+    """A server child, for as long as the block lasts.
+
+    Args:
+        cert: file of a certificate (chain) for 127.0.0.1; with `key` and `ca` the server speaks TLS and nothing else.
+        key: file of the certificate's key.
+        ca: file of the authority that signed it.
+    """
+
+    def __init__(self, cert: str = "", key: str = "", ca: str = "") -> None:
+        self.ca = ca
+        self._words = ["--cert", cert, "--key", key] if cert else []
 
     def __enter__(self) -> Self:
-        self._child = subprocess.Popen(
-            [sys.executable, "-m", "hadoken.local"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        self._child = subprocess.Popen(  # noqa: S603 -- ours
+            [sys.executable, "-m", "hadoken.local", *self._words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert self._child.stdout is not None
         self.url = self._child.stdout.readline().strip()
-        if not self.url:
-            raise RuntimeError("the local SQS did not start; its standard error says why")
-        self._http = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=PATIENCE)
+        if not self.url.startswith("http"):
+            raise RuntimeError(f"the local SQS did not start: {self.url or 'its standard error says why'}")
+        place = urlsplit(self.url).netloc
+        self._http = (
+            http.client.HTTPSConnection(place, timeout=PATIENCE, context=ssl.create_default_context(cafile=self.ca))
+            if self.ca
+            else http.client.HTTPConnection(place, timeout=PATIENCE)
+        )
+        self.wire = Wire(self.url, self.ca)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self.wire.close()
         self._http.close()
         try:
             self._child.communicate(timeout=PATIENCE)  # it ends with its standard input
@@ -43,13 +67,33 @@ class LocalSQS:
             self._child.kill()
             self._child.communicate()
 
-    def fill(self, name: str, count: int) -> None:
-        """Create a queue and put `count` small messages in it; `count` is a multiple of ten."""
-        url = self._call("CreateQueue", QueueName=name)["QueueUrl"]
-        for start in range(0, count, 10):
-            entries = [{"Id": str(at), "MessageBody": f"message {at}"} for at in range(start, start + 10)]
-            answer = self._call("SendMessageBatch", QueueUrl=url, Entries=entries)
-            assert len(answer["Successful"]) == len(entries), answer
+    def create(self, name: str) -> str:
+        """Create a queue; returns its URL."""
+        return str(self.wire.ask("CreateQueue", QueueName=name)["QueueUrl"])
+
+    def fill(self, url: str, entries: Sequence[Entry], count: int) -> None:
+        """Put `count` messages into a queue, a multiple of ten, taking `entries`, a multiple of ten too, in turns."""
+        batches = [
+            request("SendMessageBatch", QueueUrl=url, Entries=[{"Id": str(at), **one} for at, one in enumerate(ten)])
+            for ten in (entries[start : start + BATCH] for start in range(0, len(entries), BATCH))
+        ]
+        for number in range(count // BATCH):
+            answer = self.wire.call(batches[number % len(batches)])
+            assert answer.count(b"MD5OfMessageBody") == BATCH, answer
+
+    def take(self, url: str, count: int) -> list[Entry]:
+        """Receive and delete `count` messages: bodies and attributes, in the order of their receipt."""
+        taken: list[Entry] = []
+        deadline = time.monotonic() + PATIENCE
+        while len(taken) < count:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{len(taken)} of {count} messages arrived")
+            asked = {"QueueUrl": url, "MaxNumberOfMessages": BATCH, "MessageAttributeNames": ["All"]}
+            for each in self.wire.ask("ReceiveMessage", **asked).get("Messages", []):
+                self.wire.ask("DeleteMessage", QueueUrl=url, ReceiptHandle=each["ReceiptHandle"])
+                attributes = each.get("MessageAttributes")
+                taken.append({"MessageBody": each["Body"], **({"MessageAttributes": attributes} if attributes else {})})
+        return taken
 
     def counters(self) -> dict[str, Any]:
         """The server's own counts since it started, by operation."""
@@ -62,9 +106,11 @@ class LocalSQS:
         return {name: count["requests"] for name, count in self.counters().items()}
 
     def deleted(self) -> int:
-        """Messages deleted since the server started."""
-        counted = self.counters().get("DeleteMessageBatch")
-        return int(counted["entries"] - counted["failed"]) if counted else 0
+        """Messages deleted since the server started, one by one and in batches."""
+        counted = self.counters()
+        batches, single = counted.get("DeleteMessageBatch"), counted.get("DeleteMessage")
+        many = int(batches["entries"] - batches["failed"]) if batches else 0
+        return many + (int(single["requests"] - single["refused"]) if single else 0)
 
     @property
     def pid(self) -> int:
@@ -79,12 +125,3 @@ class LocalSQS:
     def cpu(self) -> float:
         """Seconds of CPU that the server has used."""
         return proc.cpu_seconds(self._child.pid)
-
-    def _call(self, operation: str, **arguments: object) -> dict[str, Any]:
-        head = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": f"AmazonSQS.{operation}"}
-        self._http.request("POST", "/", json.dumps(arguments), head)
-        answer = self._http.getresponse()
-        body: dict[str, Any] = json.loads(answer.read())
-        if answer.status != http.HTTPStatus.OK:
-            raise RuntimeError(f"{operation}: {answer.status}: {body}")
-        return body

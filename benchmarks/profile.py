@@ -224,7 +224,7 @@ def _answer(call: Call, full: Iterator[api.Received]) -> object:
 def _work(executor: Executor, count: int) -> None:
     """Do what the handler threads would, for so many messages."""
     for _ in range(count):
-        handed = executor.take()
+        handed = executor.take(executor.slots[0])
         assert handed is not None
         executor._bring_back(executor._handle(handed, executor.slots[0]))  # noqa: SLF001 -- the steps of `run`, one by one
 

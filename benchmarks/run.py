@@ -1,32 +1,20 @@
-"""One run of one program over one full queue, and what it cost."""
+"""One run of one contender over full queues, and what it cost."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from benchmarks import proc
-from benchmarks.local_sqs import LocalSQS
+from benchmarks.child import PATIENCE, Child
+from benchmarks.contender import Contender
+from benchmarks.programs.job import Job
+from benchmarks.stock import Stock
 
-PROGRAMS = {"hadoken": "benchmarks.hadoken_worker", "plain boto3": "benchmarks.plain_boto3"}
-CONCURRENCY = 10
 SAMPLE = 0.05  # seconds between two looks at the process: 20 Hz
-PATIENCE = 60.0  # seconds for a run
-
-# No account, no files of the machine's user, no address that a role's credentials would be asked from.
-ENVIRONMENT = {
-    "AWS_ACCESS_KEY_ID": "local",
-    "AWS_SECRET_ACCESS_KEY": "local",
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_CONFIG_FILE": os.devnull,
-    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-    "AWS_EC2_METADATA_DISABLED": "true",
-}
+POLL = 0.005  # seconds between two questions whether all is deleted
+CONCURRENCY = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +22,25 @@ class Run:
     """What one run cost.
 
     Attributes:
-        cpu_ms: milliseconds of CPU per message, which is seconds per 1,000: user and system, from the first handler
-            call until the last delete, by the kernel's count.
-        life_cpu: seconds of CPU of the whole process, start-up and end included, by wait4(2).
+        cpu_ms: milliseconds of CPU per message, which is seconds per 1,000: user and system of the process and its
+            children, from the first handler call until the last delete, by the kernel's count.
+        start_cpu: seconds of CPU from exec to the first handler call.
         server_ms: milliseconds of CPU per message that the server used meanwhile.
+        server_share: how busy the server was, of one core; near 1 it is the server that was measured.
         per_second: messages handled per second, from the first call to the end of the last.
         utilisation: time in handlers / (concurrency x time from the first start to the last end).
         requests: the server's count by operation, boot included.
         threads: each number of threads that a sample saw after the first handler call, sorted.
         budget: how many threads the program promised; None for one that promises nothing.
         rss_mib: the largest resident memory that a sample saw, in MiB.
+        pss_mib: proportional memory at the end, in MiB.
     """
 
     messages: int
     cpu_ms: float
-    life_cpu: float
+    start_cpu: float
     server_ms: float
+    server_share: float
     per_second: float
     utilisation: float
     requests: dict[str, int]
@@ -57,6 +48,7 @@ class Run:
     budget: int | None
     samples: int
     rss_mib: float
+    pss_mib: float
 
     @property
     def requests_per_message(self) -> float:
@@ -64,73 +56,91 @@ class Run:
         return sum(self.requests.values()) / self.messages
 
 
-def run(program: str, sqs: LocalSQS, queue: str, messages: int, seconds: float) -> Run:
-    """Fill a fresh queue, let a program empty it, and measure from outside.
+def run(
+    contender: Contender,
+    stock: Stock,
+    messages: int,
+    seconds: float = 0.0,
+    *,
+    log: bool = False,
+    size: int = 200,
+    queues: int = 1,
+    concurrency: int = CONCURRENCY,
+) -> Run:
+    """Fill fresh queues, let a program empty them, and measure from outside.
 
     Args:
-        program: a key of `PROGRAMS`.
-        sqs: where the queue is made.
-        queue: a name that was not used before.
-        messages: how many, a multiple of ten.
+        contender: whose program.
+        stock: where the queues are filled.
+        messages: how many in all, a multiple of ten for each queue.
         seconds: how long each handler sleeps; 0 for no-op.
+        log: whether each message writes a line of JSON.
+        size: bytes of a body.
+        queues: how many are filled and consumed.
+        concurrency: handlers at once.
 
     Raises:
         RuntimeError: the program failed, was too slow, or handled another number of messages.
     """
-    sqs.fill(queue, messages)
+    filled = [stock.full(contender, messages // queues, size) for _ in range(queues)]
+    sqs = stock.sqs
     before, deleted = sqs.requests(), sqs.deleted()
-    words = [sys.executable, "-m", PROGRAMS[program], sqs.url, queue, str(seconds)]
-    child = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=os.environ | ENVIRONMENT)  # noqa: S603 -- ours
-    try:
-        first = _line(child)
-        server = sqs.cpu()
-        threads, rss = _sample(child.pid, sqs, deleted + messages)
-        cpu, server = proc.cpu_seconds(child.pid) - first["cpu"], sqs.cpu() - server
+    job = Job(
+        "work",
+        stock.endpoint,
+        [name for name, _ in filled],
+        [url for _, url in filled],
+        messages,
+        seconds,
+        log=log,
+        concurrency=concurrency,
+        transport=contender.transport,
+        ca=sqs.ca,
+    )
+    with Child(contender, job) as child:
+        first = child.line()
+        began, start, server = time.monotonic(), proc.look(child.pid), sqs.cpu()
+        looks = _sample(child)
+        report = child.line()
+        _await(lambda: sqs.deleted() >= deleted + messages, f"{contender.name} did not delete {messages} messages")
+        end, server = proc.look(child.pid), sqs.cpu() - server
+        took = time.monotonic() - began
         counted = sqs.requests()
-        child.terminate()
-        last = _line(child)
-    except BaseException:
-        child.kill()
-        raise
-    finally:
-        life = proc.reap(child, PATIENCE)
-    if last["handled"] != messages:
-        raise RuntimeError(f"{program} handled {last['handled']} of {messages} messages")
-    wall = last["last"] - last["first"]
+        pss = sum(map(proc.pss_bytes, proc.tree(child.pid)))
+    if report["handled"] != messages or sqs.deleted() != deleted + messages:
+        gone = sqs.deleted() - deleted
+        raise RuntimeError(f"{contender.name} handled {report['handled']} and deleted {gone} of {messages} messages")
+    looks = [start, *looks, end]
+    wall = report["last"] - report["first"]
     return Run(
         messages=messages,
-        cpu_ms=cpu / messages * 1000,
-        life_cpu=life,
+        cpu_ms=(end.cpu - start.cpu) / messages * 1000,
+        start_cpu=start.cpu,
         server_ms=server / messages * 1000,
+        server_share=server / took,
         per_second=messages / wall,
-        utilisation=last["busy"] / (CONCURRENCY * wall),
+        utilisation=report["busy"] / (concurrency * wall),
         requests={name: more for name, n in counted.items() if (more := n - before.get(name, 0))},
-        threads=sorted(set(threads)),
+        threads=sorted({look.threads for look in looks}),
         budget=first["budget"],
-        samples=len(threads),
-        rss_mib=max(rss) / 2**20,
+        samples=len(looks),
+        rss_mib=max(look.rss for look in looks) / 2**20,
+        pss_mib=pss / 2**20,
     )
 
 
-def _line(child: subprocess.Popen[str]) -> dict[str, Any]:
-    assert child.stdout is not None
-    line = child.stdout.readline()
-    if not line:
-        raise RuntimeError("the measured program ended early; its standard error says why")
-    facts: dict[str, Any] = json.loads(line)
-    return facts
+def _sample(child: Child) -> list[proc.Look]:
+    """Look at the process 20 times a second until it reports."""
+    looks: list[proc.Look] = []
+    while not child.has_line(SAMPLE):
+        looks.append(proc.look(child.pid))
+    return looks
 
 
-def _sample(pid: int, sqs: LocalSQS, wanted: int) -> tuple[list[int], list[int]]:
-    """Look at the process 20 times a second until `wanted` deletes; returns threads and resident bytes of each look."""
-    threads: list[int] = []
-    rss: list[int] = []
+def _await(ready: Callable[[], bool], otherwise: str) -> None:
+    """Ask again and again; raises `RuntimeError` with a sentence when it takes too long."""
     deadline = time.monotonic() + PATIENCE
-    while True:
-        threads.append(proc.threads(pid))
-        rss.append(proc.rss_bytes(pid))
-        if sqs.deleted() >= wanted:
-            return threads, rss
+    while not ready():
         if time.monotonic() > deadline:
-            raise RuntimeError(f"{wanted - sqs.deleted()} messages were left after {PATIENCE:g} s")
-        time.sleep(SAMPLE)
+            raise RuntimeError(otherwise)
+        time.sleep(POLL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -31,12 +32,14 @@ def request(operation: str, **arguments: object) -> bytes:
 
 
 class Wire:
-    """One kept-alive connection."""
+    """One kept-alive connection; `ca` is the file of the authority that signed the server's certificate."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, ca: str = "") -> None:
         place = urlsplit(url)
         self._socket = socket.create_connection((place.hostname or "127.0.0.1", place.port or 0), PATIENCE)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if ca:
+            self._socket = ssl.create_default_context(cafile=ca).wrap_socket(self._socket, server_hostname=place.hostname)
         self._rest = b""
 
     def send(self, data: bytes) -> None:
