@@ -150,6 +150,7 @@ class Peer:
         self._tls = tls
         self._reads = reads
         self._threads: list[threading.Thread] = []
+        self._open: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.url = f"{'https' if tls else 'http'}://localhost:{self.port}/"
@@ -160,8 +161,9 @@ class Peer:
 
     def __exit__(self, *_: object) -> None:
         self.ending.set()
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
+        for sock in (self._listener, *self._open):
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(LIMIT)
             assert not thread.is_alive()
@@ -179,15 +181,18 @@ class Peer:
             except OSError:
                 return
             self.connections += 1
+            self._open.append(plain)
             self._start(lambda plain=plain: self._connection(plain))
 
     def _connection(self, plain: socket.socket) -> None:
         plain.settimeout(LIMIT)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with closing(plain):
             try:
                 sock = self._tls.wrap_socket(plain, server_side=True) if self._tls else plain
             except OSError:  # TLS is refused by the client: that is its right
                 return
+            self._open.append(sock)
             with closing(sock):
                 self._serve(Served(self, sock))
         self.hung_up.set()
