@@ -7,7 +7,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Final
 
-__version__ = "0.1.0"
+from hadoken.version import __version__
 
 if TYPE_CHECKING:
     from hadoken.app import App, Handlers

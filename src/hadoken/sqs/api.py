@@ -68,7 +68,8 @@ class ReceivedMessage(
     @property
     def receive_count(self) -> int:
         """How often SQS has handed the message out, this time included; 1 where SQS did not say."""
-        return int(self.system.get("ApproximateReceiveCount", "1"))
+        count = self.system.get("ApproximateReceiveCount", "1")
+        return int(count) if count.isdecimal() and len(count) < 10 else 1
 
     @property
     def message_group_id(self) -> str | None:

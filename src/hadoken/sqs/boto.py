@@ -15,16 +15,14 @@ import asyncio
 import logging
 import queue
 from collections.abc import Callable, Mapping
-from email.utils import parsedate_to_datetime
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import botocore.exceptions
 import botocore.session
 
 from hadoken.errors import SQSDenied, SQSError, SQSUnavailable
+from hadoken.sqs.answer import seconds_of
 from hadoken.sqs.api import (
-    NO_ANSWER,
     NO_CREDENTIALS,
     Attribute,
     BatchAnswer,
@@ -35,7 +33,6 @@ from hadoken.sqs.api import (
     Received,
     ReceivedMessage,
     SendBatch,
-    SendEntry,
     SentBatch,
     sqs_error,
 )
@@ -45,6 +42,7 @@ from hadoken.sqs.settings import CALL_TIMEOUT, CONNECT_TIMEOUT, POLL_GRACE
 
 if TYPE_CHECKING:
     from hadoken.sqs.connection import Connection
+from hadoken.sqs.entries import failures, sent_ids, to_change, to_delete, to_send
 
 log = logging.getLogger("hadoken.sqs")
 
@@ -112,12 +110,13 @@ class BotoClient:
             MessageAttributeNames=["All"],
             **extra,
         )
-        date = answer["ResponseMetadata"]["HTTPHeaders"].get("date", "")
-        return Received([_message(one) for one in answer.get("Messages") or ()], _seconds(date))
+        date = str(answer["ResponseMetadata"]["HTTPHeaders"].get("date", ""))
+        messages = [_message(one) for one in answer.get("Messages") or ()]
+        return Received(messages, seconds_of(date.encode("latin-1", "replace")))
 
     def delete_batch(self, request: DeleteBatch) -> BatchAnswer:
         """See `api.SQS.delete_batch`."""
-        entries = [{"Id": str(at), "ReceiptHandle": handle} for at, handle in enumerate(request.handles)]
+        entries = to_delete(request)
         answer = self._call(
             "DeleteMessageBatch", self._calls.delete_message_batch, QueueUrl=request.queue_url, Entries=entries
         )
@@ -125,10 +124,7 @@ class BotoClient:
 
     def change_visibility_batch(self, request: ChangeVisibilityBatch) -> BatchAnswer:
         """See `api.SQS.change_visibility_batch`."""
-        entries = [
-            {"Id": str(at), "ReceiptHandle": handle, "VisibilityTimeout": seconds}
-            for at, (handle, seconds) in enumerate(request.entries)
-        ]
+        entries = to_change(request)
         answer = self._call(
             "ChangeMessageVisibilityBatch",
             self._calls.change_message_visibility_batch,
@@ -139,12 +135,13 @@ class BotoClient:
 
     def send_batch(self, request: SendBatch) -> SentBatch:
         """See `api.SQS.send_batch`."""
-        entries = [{"Id": str(at), **_entry(entry)} for at, entry in enumerate(request.entries)]
+        entries = to_send(request)
         answer = self._call(
             "SendMessageBatch", self._calls.send_message_batch, QueueUrl=request.queue_url, Entries=entries
         )
-        sent = {place: str(one.get("MessageId", "")) for place, one in _places(answer, "Successful", len(entries))}
-        return SentBatch(sent, _failed(answer, len(entries)))
+        told = {str(one.get("Id")): str(one.get("MessageId", "")) for one in answer.get("Successful") or ()}
+        failed = _failed(answer, len(entries))
+        return SentBatch(sent_ids(told, failed, len(entries)), failed)
 
     def queue_url(self, name: str) -> str:
         """See `api.SQS.queue_url`."""
@@ -341,46 +338,11 @@ def _attribute(value: Answer) -> Attribute:
     return Attribute(value["DataType"], value.get("StringValue"), value.get("BinaryValue"))
 
 
-def _entry(entry: SendEntry) -> Answer:
-    fields: Answer = {"MessageBody": entry.body}
-    if entry.attributes:
-        fields["MessageAttributes"] = {
-            name: {"DataType": value.type}
-            | ({"StringValue": value.text} if value.text is not None else {"BinaryValue": value.data})
-            for name, value in entry.attributes.items()
-        }
-    if entry.delay is not None:
-        fields["DelaySeconds"] = entry.delay
-    if entry.message_group_id is not None:
-        fields["MessageGroupId"] = entry.message_group_id
-    if entry.deduplication_id is not None:
-        fields["MessageDeduplicationId"] = entry.deduplication_id
-    return fields
-
-
 def _failed(answer: Answer, entries: int) -> Mapping[int, EntryFailure]:
-    """What failed, by position; an entry of which the answer says nothing may have failed, so it is tried again."""
     failed = {
-        place: EntryFailure(str(one.get("Code", "")), str(one.get("Message", "")), bool(one.get("SenderFault")))
-        for place, one in _places(answer, "Failed", entries)
+        str(one.get("Id")): EntryFailure(
+            str(one.get("Code", "")), str(one.get("Message", "")), bool(one.get("SenderFault"))
+        )
+        for one in answer.get("Failed") or ()
     }
-    if len(failed) < entries:
-        told = failed.keys() | {place for place, _ in _places(answer, "Successful", entries)}
-        silent = EntryFailure(NO_ANSWER, "the answer does not say", sender_fault=False)
-        failed.update((place, silent) for place in range(entries) if place not in told)
-    return failed
-
-
-def _places(answer: Answer, part: str, entries: int) -> list[tuple[int, Answer]]:
-    """One part of a batch's answer, by the positions that were given as ids; ids that were not are left out."""
-    known = {str(place): place for place in range(entries)}
-    return [(known[one["Id"]], one) for one in answer.get(part) or () if one.get("Id") in known]
-
-
-@lru_cache(maxsize=4)
-def _seconds(date: str) -> float | None:
-    """An HTTP date in seconds since 1970; answers of the same second share one parse."""
-    try:
-        return parsedate_to_datetime(date).timestamp()
-    except (TypeError, ValueError):
-        return None
+    return failures(failed, {str(one.get("Id")) for one in answer.get("Successful") or ()}, entries)

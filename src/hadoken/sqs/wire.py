@@ -2,9 +2,9 @@
 
 Rules of this file:
 - It opens, waits for and keeps nothing: two drivers share it, `fast` on a loop and `sockets` in the calling thread.
-- Entries of a batch carry their position as id and are known by it in the answer.
 - An answer that is not SQS's own (a page in HTML, a redirect, half a JSON) says nothing about the request: it is an
   `SQSUnavailable`, worth another try.
+- Whatever is in an answer, reading it gives the data of `api` or an `SQSError`, and no other error.
 
 Source: AWS JSON 1.0 protocol and the service model of SQS in botocore.
 """
@@ -12,42 +12,38 @@ Source: AWS JSON 1.0 protocol and the service model of SQS in botocore.
 from __future__ import annotations
 
 import enum
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from hashlib import md5
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 
-import hadoken
 from hadoken.clock import SYSTEM, Clock
 from hadoken.errors import SQSError, SQSUnavailable
+from hadoken.sqs import reading
 from hadoken.sqs.answer import Answer
 from hadoken.sqs.api import (
-    NO_ANSWER,
-    Attribute,
-    BatchAnswer,
     ChangeVisibilityBatch,
     DeleteBatch,
-    EntryFailure,
     Fault,
     Receive,
-    Received,
-    ReceivedMessage,
     SendBatch,
-    SendEntry,
-    SentBatch,
+    classify,
     fault_of,
     sqs_error,
 )
-from hadoken.sqs.settings import Settings
+from hadoken.sqs.entries import Entry, to_change, to_delete, to_send
+from hadoken.sqs.settings import POLL_GRACE, Settings
 from hadoken.sqs.sigv4 import Signer
 from hadoken.sqs.target import target_of
+from hadoken.version import __version__
 
 log = logging.getLogger("hadoken.sqs")
 
-POLL_GRACE: Final = 2.0  # seconds beyond the wait before a poll counts as unanswered
 UNREADABLE: Final = "UnreadableAnswer"
+LARGE: Final = 1024 * 1024  # bytes; reading one takes a loop about 2 ms, guess
 _EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException"})
 _SHOWN: Final = 200  # characters of an answer that is quoted in an error
 _ALL: Final = ("All",)
@@ -59,7 +55,7 @@ class Call(msgspec.Struct, frozen=True):
     Attributes:
         operation: SQS's name of it.
         body: JSON.
-        decode: turns a successful answer into what the caller gets; its errors are `msgspec.MsgspecError`.
+        decode: turns a successful answer into what the caller gets; its errors are `reading.UNREADABLE_ERRORS`.
         time_limit: seconds for the whole exchange, from the first byte sent to the last one read.
     """
 
@@ -83,6 +79,9 @@ class Wire:
         settings: where SQS is and who we are.
         clock: tells the time for signatures.
 
+    Raises:
+        ConfigurationError: the endpoint or the region cannot stand in a request.
+
     Thread: any, several at once.
     """
 
@@ -91,10 +90,8 @@ class Wire:
         self._settings = settings
         self._clock = clock
         self._skew = 0.0  # seconds by which the server's clock is ahead of ours, once it has refused our time
-        agent = f"hadoken/{hadoken.__version__}"
+        agent = f"hadoken/{__version__}"
         self._signer = Signer(settings.region, target.name, path=target.path, user_agent=agent)
-
-    # ---- requests ----------------------------------------------------------------------------------------------------
 
     def receive(self, request: Receive) -> Call:
         """ReceiveMessage; gives `Received`."""
@@ -108,64 +105,55 @@ class Wire:
         }
         if request.attempt_id is not None:
             asked["ReceiveRequestAttemptId"] = request.attempt_id
-        decode = _received_and_checked if self._settings.check_md5 else _received
+        decode = reading.received_and_checked if self._settings.check_md5 else reading.received
         return Call("ReceiveMessage", _json(asked), decode, request.wait_time + POLL_GRACE)
 
     def delete_batch(self, request: DeleteBatch) -> Call:
         """DeleteMessageBatch; gives `BatchAnswer`."""
-        entries = [{"Id": str(at), "ReceiptHandle": handle} for at, handle in enumerate(request.handles)]
-        return self._batch("DeleteMessageBatch", request.queue_url, entries)
+        return self._batch("DeleteMessageBatch", request.queue_url, to_delete(request))
 
     def change_visibility_batch(self, request: ChangeVisibilityBatch) -> Call:
         """ChangeMessageVisibilityBatch; gives `BatchAnswer`."""
-        entries = [
-            {"Id": str(at), "ReceiptHandle": handle, "VisibilityTimeout": seconds}
-            for at, (handle, seconds) in enumerate(request.entries)
-        ]
-        return self._batch("ChangeMessageVisibilityBatch", request.queue_url, entries)
+        return self._batch("ChangeMessageVisibilityBatch", request.queue_url, to_change(request))
 
     def send_batch(self, request: SendBatch) -> Call:
         """SendMessageBatch; gives `SentBatch`."""
-        count = len(request.entries)
-        entries = [{"Id": str(at), **_entry(entry)} for at, entry in enumerate(request.entries)]
-        body = _json({"QueueUrl": request.queue_url, "Entries": entries})
-        return Call("SendMessageBatch", body, lambda answer: _sent(answer, count), self._settings.call_timeout)
+        body = _json({"QueueUrl": request.queue_url, "Entries": to_send(request)})
+        decode = (
+            partial(reading.sent_and_checked, entries=request.entries)
+            if self._settings.check_md5
+            else partial(reading.sent, count=len(request.entries))
+        )
+        return Call("SendMessageBatch", body, decode, self._settings.call_timeout)
 
     def queue_url(self, name: str) -> Call:
         """GetQueueUrl; gives the URL."""
-        return self._plain("GetQueueUrl", {"QueueName": name}, lambda answer: _field(answer, "QueueUrl", str))
+        return self._plain("GetQueueUrl", {"QueueName": name}, reading.queue_url)
 
     def queue_attributes(self, queue_url: str) -> Call:
         """GetQueueAttributes, all of them; gives a mapping of strings."""
         asked = {"QueueUrl": queue_url, "AttributeNames": _ALL}
-        return self._plain("GetQueueAttributes", asked, _attributes)
+        return self._plain("GetQueueAttributes", asked, reading.queue_attributes)
 
     def any_call(self, operation: str, parameters: Mapping[str, object]) -> Call:
-        """Any operation of the service: JSON in, JSON out, as the service model names it."""
-        return self._plain(operation, parameters, _plain)
+        """Any operation of the service: JSON in, JSON out, as the service model names it.
 
-    def _plain(self, operation: str, parameters: Mapping[str, object], decode: Callable[[Answer], Any]) -> Call:
-        wait = parameters.get("WaitTimeSeconds", 0)
-        limit = self._settings.call_timeout + (wait if isinstance(wait, int) else 0)
-        return Call(operation, _json(parameters), decode, limit)
-
-    def _batch(self, operation: str, queue_url: str, entries: Sequence[Mapping[str, object]]) -> Call:
-        count = len(entries)
-        body = _json({"QueueUrl": queue_url, "Entries": entries})
-        return Call(operation, body, lambda answer: _batch_answer(answer, count), self._settings.call_timeout)
+        Raises:
+            ValueError: the operation is no name.
+        """
+        if not (operation.isascii() and operation.isalnum()):
+            raise ValueError(f"{operation!r} is no operation of SQS")
+        return self._plain(operation, parameters, reading.plain)
 
     def request(self, call: Call) -> bytes:
         """The whole HTTP request, signed with the keys and the time of now.
 
         Raises:
-            SQSDenied: there are no credentials.
+            SQSDenied: there are no credentials, or none that can be sent.
         """
         at = self._clock.wall() + self._skew
-        return (
-            self._signer.head(self._settings.credentials.keys, f"AmazonSQS.{call.operation}", call.body, at) + call.body
-        )
-
-    # ---- answers -----------------------------------------------------------------------------------------------------
+        keys = self._settings.credentials.keys
+        return self._signer.head(keys, f"AmazonSQS.{call.operation}", call.body, at) + call.body
 
     def read(self, call: Call, answer: Answer) -> Any:  # noqa: ANN401 -- what `call.decode` gives
         """What a call's answer says.
@@ -177,22 +165,38 @@ class Wire:
             raise self._refused(call, answer)
         try:
             return call.decode(answer)
-        except msgspec.MsgspecError as error:
-            raise _unreadable(call, answer, f"the answer is not what SQS sends: {error}") from None
+        except reading.UNREADABLE_ERRORS as error:
+            raise _unreadable(call, answer, _unexpected(answer, error)) from None
+
+    @staticmethod
+    def is_large(answer: Answer) -> bool:
+        """Whether reading an answer takes so long that a loop should have it read elsewhere."""
+        return len(answer.body) > LARGE
 
     def should_resend(self, error: SQSError) -> Resend | None:
-        """Whether what was refused so may be sent once more at once, after what the answer says."""
+        """Whether what was refused so may be sent once more at once, after what the answer says.
+
+        Both drivers do it once for each reason and request.
+        """
         if fault_of(error) is not Fault.REFRESH:
             return None
         return Resend.NEW_KEYS if error.code in _EXPIRED else Resend.NEW_TIME
 
+    def _plain(self, operation: str, parameters: Mapping[str, object], decode: Callable[[Answer], Any]) -> Call:
+        wait = parameters.get("WaitTimeSeconds", 0)
+        limit = self._settings.call_timeout + (wait if isinstance(wait, int) else 0)
+        return Call(operation, _json(parameters), decode, limit)
+
+    def _batch(self, operation: str, queue_url: str, entries: Sequence[Entry]) -> Call:
+        decode = partial(reading.batch_answer, count=len(entries))
+        return Call(operation, _json({"QueueUrl": queue_url, "Entries": entries}), decode, self._settings.call_timeout)
+
     def _refused(self, call: Call, answer: Answer) -> SQSError:
         try:
-            told = _ERROR.decode(answer.body)
-        except msgspec.MsgspecError:
+            told = reading.refusal(answer)
+        except reading.UNREADABLE_ERRORS:
             return _unreadable(call, answer, _description(answer))
-        legacy = answer.header(b"x-amzn-query-error").partition(";")[0]
-        code = told.type or legacy
+        code = told.type or answer.header(b"x-amzn-query-error").partition(";")[0]
         if not code:
             return _unreadable(call, answer, _description(answer))
         error = sqs_error(
@@ -208,160 +212,36 @@ class Wire:
         return error
 
 
-# ---- answers of single operations ------------------------------------------------------------------------------------
-
-
-class _Messages(msgspec.Struct):
-    Messages: list[ReceivedMessage] | None = None
-
-
-class _Error(msgspec.Struct):
-    type: str | None = msgspec.field(name="__type", default=None)
-    message: str | None = None
-    Message: str | None = None
-
-
-class _Done(msgspec.Struct):
-    Id: str
-
-
-class _Sent(msgspec.Struct):
-    Id: str
-    MessageId: str = ""
-
-
-class _Failed(msgspec.Struct):
-    Id: str
-    Code: str | None = None
-    Message: str | None = None
-    SenderFault: bool | None = None
-
-
-class _Batch(msgspec.Struct):
-    Successful: list[_Done] | None = None
-    Failed: list[_Failed] | None = None
-
-
-class _SentBatch(msgspec.Struct):
-    Successful: list[_Sent] | None = None
-    Failed: list[_Failed] | None = None
-
-
 _ENCODER: Final = msgspec.json.Encoder()
-_MESSAGES: Final = msgspec.json.Decoder(_Messages)
-_ERROR: Final = msgspec.json.Decoder(_Error)
-_BATCH: Final = msgspec.json.Decoder(_Batch)
-_SENT: Final = msgspec.json.Decoder(_SentBatch)
-_ANY: Final = msgspec.json.Decoder(dict[str, Any])
-_POSITIONS: Final = tuple(str(at) for at in range(10))
 
 
 def _json(value: object) -> bytes:
-    return _ENCODER.encode(value)
+    try:
+        return _ENCODER.encode(value)
+    except UnicodeEncodeError:  # half a pair of surrogates: written as botocore does, for SQS to refuse that entry
+        return json.dumps(msgspec.to_builtins(value)).encode()
 
 
-def _received(answer: Answer) -> Received:
-    messages = _MESSAGES.decode(answer.body).Messages if answer.body else None
-    return Received(messages or (), answer.date)
-
-
-class _Checked(msgspec.Struct):
-    Body: str = ""
-    MD5OfBody: str | None = None
-
-
-class _CheckedMessages(msgspec.Struct):
-    Messages: list[_Checked] | None = None
-
-
-_CHECKED: Final = msgspec.json.Decoder(_CheckedMessages)
-
-
-def _received_and_checked(answer: Answer) -> Received:
-    """Leave out messages whose body is not what was sent: their lease lapses, and SQS gives them out again."""
-    received = _received(answer)
-    if not received.messages:
-        return received
-    digests = _CHECKED.decode(answer.body).Messages or ()
-    whole: list[ReceivedMessage] = []
-    for message, told in zip(received.messages, digests, strict=True):
-        digest = md5(message.body.encode(), usedforsecurity=False).hexdigest()
-        if told.MD5OfBody in (None, digest):
-            whole.append(message)
-        else:
-            log.error(
-                "message %s: its body arrived damaged (MD5 %s, not %s)", message.message_id, digest, told.MD5OfBody
-            )
-    return Received(whole, received.server_time)
-
-
-def _batch_answer(answer: Answer, count: int) -> BatchAnswer:
-    told = _BATCH.decode(answer.body or b"{}")
-    done = {one.Id for one in told.Successful or ()}
-    if not told.Failed and len(done) == count and done.issuperset(_POSITIONS[:count]):
-        return BatchAnswer()
-    return BatchAnswer(_failures(told.Failed or (), done, count))
-
-
-def _sent(answer: Answer, count: int) -> SentBatch:
-    told = _SENT.decode(answer.body or b"{}")
-    known = dict(zip(_POSITIONS[:count], range(count), strict=True))
-    sent = {known[one.Id]: one.MessageId for one in told.Successful or () if one.Id in known}
-    return SentBatch(sent, _failures(told.Failed or (), {str(at) for at in sent}, count))
-
-
-def _failures(failed: Sequence[_Failed], done: set[str], count: int) -> Mapping[int, EntryFailure]:
-    """What failed, by position; an entry of which the answer says nothing may have failed, so it is tried again."""
-    told = {one.Id: one for one in failed}
-    failures: dict[int, EntryFailure] = {}
-    for at, name in enumerate(_POSITIONS[:count]):
-        one = told.get(name)
-        if one is not None:
-            failures[at] = EntryFailure(one.Code or "", one.Message or "", bool(one.SenderFault))
-        elif name not in done:
-            failures[at] = EntryFailure(NO_ANSWER, "the answer does not say", sender_fault=False)
-    return failures
-
-
-def _entry(entry: SendEntry) -> dict[str, object]:
-    fields: dict[str, object] = {"MessageBody": entry.body}
-    if entry.attributes:
-        fields["MessageAttributes"] = {name: _attribute(value) for name, value in entry.attributes.items()}
-    if entry.delay is not None:
-        fields["DelaySeconds"] = entry.delay
-    if entry.message_group_id is not None:
-        fields["MessageGroupId"] = entry.message_group_id
-    if entry.deduplication_id is not None:
-        fields["MessageDeduplicationId"] = entry.deduplication_id
-    return fields
-
-
-def _attribute(value: Attribute) -> dict[str, object]:
-    if value.text is not None:
-        return {"DataType": value.type, "StringValue": value.text}
-    return {"DataType": value.type, "BinaryValue": value.data}
-
-
-def _plain(answer: Answer) -> dict[str, Any]:
-    return _ANY.decode(answer.body) if answer.body else {}
-
-
-def _field(answer: Answer, name: str, kind: type[Any]) -> Any:  # noqa: ANN401 -- of the type asked for
-    return msgspec.convert(_plain(answer).get(name), kind)
-
-
-def _attributes(answer: Answer) -> Mapping[str, str]:
-    return msgspec.convert(_plain(answer).get("Attributes") or {}, dict[str, str])
-
-
-def _unreadable(call: Call, answer: Answer, reason: str) -> SQSUnavailable:
+def _unreadable(call: Call, answer: Answer, reason: str) -> SQSError:
+    request_id = answer.header(b"x-amzn-requestid")
+    if classify("", status=answer.status) is Fault.THROTTLE:  # said by a proxy, with a page of its own
+        return sqs_error(call.operation, "", reason, status=answer.status, request_id=request_id)
     return SQSUnavailable(
         f"{call.operation} failed: {reason}",
         operation=call.operation,
         code=UNREADABLE,
-        request_id=answer.header(b"x-amzn-requestid"),
+        request_id=request_id,
         transient=True,
     )
+
+
+def _unexpected(answer: Answer, error: Exception) -> str:
+    """Why a successful answer cannot be read. JSON is not quoted: it holds messages."""
+    if coding := answer.header(b"content-encoding"):
+        return f"the answer is encoded as {coding[:_SHOWN]!r}, which was not asked for"
+    if "json" in answer.header(b"content-type"):
+        return f"the answer is not what SQS sends: {error}"
+    return _description(answer)
 
 
 def _description(answer: Answer) -> str:
@@ -370,5 +250,5 @@ def _description(answer: Answer) -> str:
     if 300 <= answer.status < 400:
         return f"HTTP {answer.status}, a redirect to {where[:_SHOWN]!r}; SQS never redirects"
     text = answer.body[:_SHOWN].decode("utf-8", "replace")
-    kind = answer.header(b"content-type") or "no content type"
+    kind = answer.header(b"content-type")[:_SHOWN] or "no content type"
     return f"HTTP {answer.status} with {kind}, not from SQS: {text!r}"

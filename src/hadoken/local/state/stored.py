@@ -5,7 +5,8 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from hadoken.local.state.digests import attributes_digest, body_digest
+from hadoken.local.state.digests import attributes_digest
+from hadoken.sqs.digests import body_digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
