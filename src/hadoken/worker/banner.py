@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import hadoken
+from hadoken.worker.loops import chosen
 from hadoken.worker.plan import FLUSH
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def banner(plan: Plan, transport: str, tracing: str = "") -> str:
     """The start banner: version, queues, transport, thread budget; lines ended by a newline."""
     drain = f"{plan.options.drain_timeout:g} s from SIGTERM, then up to {FLUSH:g} s to report"
     lines = [
-        f"hadoken {hadoken.__version__}  app {plan.app.name}  pid {os.getpid()}  Python {platform.python_version()}",
+        f"hadoken {hadoken.__version__}  app {plan.app.name}  pid {os.getpid()}  Python {platform.python_version()}"
+        f"  {chosen().name}",
         *(f"  {'queues':<10} {line}" for line in _queue_lines(plan)),
         f"  {'transport':<10} {transport}",
         *([f"  {'tracing':<10} {tracing}"] if tracing else []),

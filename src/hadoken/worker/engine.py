@@ -26,6 +26,7 @@ from hadoken.pipeline.executor import Executor, Runs
 from hadoken.pipeline.keeper import Extension
 from hadoken.worker.lateness import Lateness
 from hadoken.worker.lookup import look_up
+from hadoken.worker.loops import chosen, rings_early
 from hadoken.worker.pool import Call, Poll, Pool
 from hadoken.worker.snapshot import PoolSnapshot, Snapshot
 from hadoken.worker.stop import Report, terminate, until
@@ -48,7 +49,7 @@ class Engine:
         connect: makes the transport, on the loop it is given.
         where: region and endpoint in words, asked for once the transport is made.
         clock: all of its time; the loop's own, too, where `make_loop` makes one that goes by it.
-        make_loop: makes the loop; None: asyncio's own. `hadoken.testing` gives one that runs in virtual time.
+        make_loop: makes the loop; None: see `loops.chosen`. `hadoken.testing` gives one that runs in virtual time.
         observe: puts something in the place of a handler, to see its runs; None leaves it as it is.
         randomness: of all waits between tries; None: one of each part's own.
 
@@ -79,14 +80,15 @@ class Engine:
         self._plan = plan
         self._connect = connect
         self._where = where
-        self._make_loop = make_loop
+        self._make_loop = make_loop or chosen().make
+        self._rings_early = 0.0
         self._randomness = randomness
         self.clock = clock
         self._lateness = Lateness(clock)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sqs: SQS | None = None
         self._connecting: asyncio.Future[SQS] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
         self._soon = False
         self._asked: deque[tuple[str, int, float]] = deque()
         self._finish: asyncio.Event | None = None
@@ -175,6 +177,7 @@ class Engine:
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._rings_early = rings_early(self._loop)
         self._finish = asyncio.Event()
         if self._early is not None:  # asked to stop before there was a loop
             self.drain(self._early)
@@ -272,7 +275,7 @@ class Engine:
         due = min((at for pool in self.pools if (at := pool.next_due()) is not None), default=None)
         if due is not None and self._loop is not None:
             due = max(due, now)
-            self._timer = self._loop.call_later(due - now, self._rang, due)
+            self._timer = self._loop.call_later(due - now + self._rings_early, self._rang, due)
 
     def _rang(self, due: float) -> None:
         self._lateness.rang(due, self.clock.lease())
