@@ -21,7 +21,7 @@ from hadoken.cli.exits import code_of
 from hadoken.errors import HadokenError
 
 # In the order in which a newcomer meets them; each lives in hadoken.cli.<name> as `command`.
-COMMANDS: Final = ("demo", "run", "send", "local")
+COMMANDS: Final = ("demo", "run", "check", "send", "local")
 
 
 class Commands(click.Group):

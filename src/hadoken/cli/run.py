@@ -16,7 +16,7 @@ from hadoken.cli.numbers import Whole
 
 if TYPE_CHECKING:
     from hadoken.app import App
-    from hadoken.sqs.connection import Connection
+    from hadoken.sqs.connection import Connection, Transport
     from hadoken.worker.plan import Plan
 
 log = logging.getLogger("hadoken.cli")
@@ -58,6 +58,13 @@ LOCAL_WAIT_TIME: Final = 2
 )
 @click.option("--region", help="AWS region.  [default: the usual AWS settings]")
 @click.option("--endpoint-url", metavar="URL", help="Where SQS is, when it is not AWS's own address.")
+@click.option(
+    "--transport",
+    type=click.Choice(["auto", "fast", "botocore"]),
+    default="botocore",
+    show_default=True,
+    help="How SQS is reached; auto is fast, our own way, unless something asks for botocore's.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Log at level DEBUG, each handler with its options too.")
 def command(
     *,
@@ -70,6 +77,7 @@ def command(
     switch_interval: float | None,
     region: str | None,
     endpoint_url: str | None,
+    transport: Transport,
     verbose: bool,
 ) -> None:
     """Run the worker of an app until SIGTERM or Ctrl-C, then drain and exit.
@@ -96,8 +104,9 @@ def command(
         region=region,
         endpoint_url=endpoint_url,
         switch_interval=switch_interval,
+        transport=transport,
     )
-    planned = plan(app, options)  # what cannot work is said before anything is started or made
+    planned = plan(app, options, own_transport=True)  # what cannot work is said before anything is started or made
     if verbose:
         _log_everything()
         _log_plan(planned)
@@ -111,6 +120,7 @@ def command(
             region=options.region,
             endpoint_url=options.endpoint_url,
             switch_interval=options.switch_interval,
+            transport=transport,
             connection=_local(app, planned.queues, stack) if local else None,
         )
 

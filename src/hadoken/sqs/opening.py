@@ -6,10 +6,13 @@ from __future__ import annotations
 
 import math
 import os
+from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
 import botocore.session
+from botocore.awsrequest import AWSPreparedRequest
+from botocore.exceptions import BotoCoreError, HTTPClientError
 
 from hadoken.errors import ConfigurationError
 from hadoken.sqs.boto import BotoClient
@@ -84,7 +87,7 @@ class Opening:
         Raises:
             AttributeError: this botocore is built otherwise than all that are known.
         """
-        return settings_of(self._client, self._credentials(), timeouts=self._given)
+        return settings_of(self._client, self.credentials(), timeouts=self._given)
 
     def boto(self, *, wait_time: float = 20, connections: int = 64) -> BotoClient:
         """A client of botocore; arguments as of `BotoClient`. Blocks while credentials are asked for."""
@@ -97,7 +100,24 @@ class Opening:
         aside = partial(BotoClient, self._connection)  # by a session of its own, which sees what was put into botocore
         return SteppingClient(FastClient(self.settings()), aside, self._connection.client)
 
-    def _credentials(self) -> Credentials:
+    def asking(self) -> FastClient | BotoClient:
+        """A client of the transport chosen that can ask for queues and their attributes; the caller closes it."""
+        return FastClient(self.settings()) if self.is_fast else self.boto()
+
+    def server_time(self) -> float | None:
+        """What time it is there, in seconds since 1970, by the Date of an answer; None where nothing answers so.
+
+        The request is not signed, so that a clock that is off cannot keep the answer away. Blocks for it.
+        """
+        request = AWSPreparedRequest("GET", self.endpoint_url, {}, None, stream_output=False)
+        try:
+            answer = self._client._endpoint.http_session.send(request)  # noqa: SLF001 -- with the client's TLS and proxy
+            return parsedate_to_datetime(answer.headers["Date"]).timestamp()
+        except (BotoCoreError, HTTPClientError, KeyError, ValueError):
+            return None
+
+    def credentials(self) -> Credentials:
+        """What requests are signed with. Blocks while they are asked for."""
         if self._given:
             return Credentials(_OfClient(self._client))
         if self._connection.anonymous:

@@ -36,9 +36,14 @@ def tracing_line(choice: Choice | None) -> str:
     return f'{" and ".join(choice.tracers)}: no SQS client spans by the fast transport; transport="botocore" has them'
 
 
+def drain_line(plan: Plan) -> str:
+    """How long a stop may take, and how long polls wait."""
+    drain = f"{plan.options.drain_timeout:g} s from SIGTERM, then up to {FLUSH:g} s to report"
+    return f"{drain}; polls wait {plan.wait_time} s"
+
+
 def banner(plan: Plan, transport: str, tracing: str = "") -> str:
     """The start banner: version, queues, transport, thread budget; lines ended by a newline."""
-    drain = f"{plan.options.drain_timeout:g} s from SIGTERM, then up to {FLUSH:g} s to report"
     lines = [
         f"hadoken {hadoken.__version__}  app {plan.app.name}  pid {os.getpid()}  Python {platform.python_version()}"
         f"  {chosen().name}",
@@ -46,7 +51,7 @@ def banner(plan: Plan, transport: str, tracing: str = "") -> str:
         f"  {'transport':<10} {transport}",
         *([f"  {'tracing':<10} {tracing}"] if tracing else []),
         f"  {'threads':<10} {budget_line(plan.budget)}; this number does not change",
-        f"  {'drain':<10} {drain}; polls wait {plan.wait_time} s",
+        f"  {'drain':<10} {drain_line(plan)}",
     ]
     return "\n".join(lines) + "\n"
 
