@@ -13,7 +13,7 @@ from typing import Any, Self
 from benchmarks.contender import ROOT, Contender, environment
 from benchmarks.programs.job import Job
 
-PATIENCE = 90.0  # seconds for the next line
+PATIENCE = 45.0  # seconds for the next line
 ENDING = 10.0  # seconds for a program to end when it is told to; what takes longer is killed
 TOLD = 2_000  # characters of its standard error that a failure shows
 

@@ -112,6 +112,13 @@ class LocalSQS:
         many = int(batches["entries"] - batches["failed"]) if batches else 0
         return many + (int(single["requests"] - single["refused"]) if single else 0)
 
+    def sent(self) -> int:
+        """Messages sent since the server started, one by one and in batches."""
+        counted = self.counters()
+        batches, single = counted.get("SendMessageBatch"), counted.get("SendMessage")
+        many = int(batches["entries"] - batches["failed"]) if batches else 0
+        return many + (int(single["requests"] - single["refused"]) if single else 0)
+
     @property
     def pid(self) -> int:
         """Of the server."""

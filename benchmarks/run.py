@@ -102,7 +102,7 @@ def run(
         began, start, server = time.monotonic(), proc.look(child.pid), sqs.cpu()
         looks = _sample(child)
         report = child.line()
-        _await(lambda: sqs.deleted() >= deleted + messages, f"{contender.name} did not delete {messages} messages")
+        await_(lambda: sqs.deleted() >= deleted + messages, f"{contender.name} did not delete {messages} messages")
         end, server = proc.look(child.pid), sqs.cpu() - server
         took = time.monotonic() - began
         counted = sqs.requests()
@@ -137,7 +137,7 @@ def _sample(child: Child) -> list[proc.Look]:
     return looks
 
 
-def _await(ready: Callable[[], bool], otherwise: str) -> None:
+def await_(ready: Callable[[], bool], otherwise: str) -> None:
     """Ask again and again; raises `RuntimeError` with a sentence when it takes too long."""
     deadline = time.monotonic() + PATIENCE
     while not ready():
