@@ -28,6 +28,7 @@ def watched(request: pytest.FixtureRequest, *, everything: bool) -> Generator[No
         request: of the fixture that uses this.
         everything: look at messages, signal handlers and environment variables, too.
     """
+    leftovers.open_for_good()
     before = _snapshot(request, everything=everything)
     yield
     if request.node.get_closest_marker(PLANTED) is not None:

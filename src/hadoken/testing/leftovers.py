@@ -10,6 +10,8 @@ Rules of this file:
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import gc
 import os
 import signal
@@ -60,6 +62,18 @@ def remember_births() -> Callable[[], None]:
     asyncio.BaseEventLoop.__init__ = remembering_init  # type: ignore[assignment] # see the docstring
     stop_noting = spawn.on_start(lambda thread: _births.__setitem__(thread, call_site()))
     return forget
+
+
+@functools.cache
+def open_for_good() -> None:
+    """Open what a library keeps open from its first use on: libuv, below uvloop, has a pipe for all loops of a process.
+
+    Else the first test whose worker runs on uvloop would seem to leave it behind.
+    """
+    with contextlib.suppress(ImportError):
+        import uvloop  # noqa: PLC0415 -- optional
+
+        uvloop.new_event_loop().close()
 
 
 def call_site() -> str:
