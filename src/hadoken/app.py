@@ -19,7 +19,8 @@ from hadoken.options import DEFAULT_POOL, HandlerOptions, NonRetryable, PoolOpti
 from hadoken.outcome import Outcome
 from hadoken.queue import UNSET, Queue, Unset, given_options
 from hadoken.retry import Retries
-from hadoken.sending import Door, Sender
+from hadoken.sending.routes import Door
+from hadoken.sending.sender import Sender
 
 B = TypeVar("B")
 P = ParamSpec("P")

@@ -18,7 +18,7 @@ from hadoken.options import HandlerOptions, NonRetryable, check_queue_name, refu
 from hadoken.outcome import Outcome
 from hadoken.outgoing import AttributeValue, Outgoing, entry_of
 from hadoken.retry import Retries
-from hadoken.sending import Sender
+from hadoken.sending.sender import Sender
 from hadoken.sqs.address import check_address
 from hadoken.sqs.api import SendEntry
 

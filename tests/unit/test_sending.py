@@ -25,7 +25,8 @@ from hadoken.errors import (
     SQSUnavailable,
 )
 from hadoken.outgoing import Outgoing, entry_bytes
-from hadoken.sending import TRIES, Sender, batches
+from hadoken.sending.delivery import TRIES, batches
+from hadoken.sending.sender import Sender
 from hadoken.sqs.api import Attribute, BlockingSQS, EntryFailure, SendBatch, SendEntry, SentBatch, sqs_error
 
 Reply = Callable[[SendBatch], SentBatch]
@@ -371,12 +372,12 @@ def test_batches_keep_every_bound(sizes: Sequence[int]) -> None:
     """At most ten entries and 1 MiB each, nothing lost, nothing twice, in order, and no batch could take the next."""
     entries = [SendEntry("x" * size) for size in sizes]
     made = list(batches(entries))
-    assert [place for batch in made for place, _ in batch] == list(range(len(entries)))
-    weights = [sum(entry_bytes(entry) for _, entry in batch) for batch in made]
+    assert [place for batch in made for place in batch] == list(range(len(entries)))
+    weights = [sum(entry_bytes(entries[place]) for place in batch) for batch in made]
     assert all(len(batch) <= limits.BATCH_ENTRIES for batch in made)
     assert all(weight <= limits.BATCH_BYTES for weight in weights)
     for batch, weight, following in zip(made, weights, made[1:], strict=False):
-        assert len(batch) == limits.BATCH_ENTRIES or weight + entry_bytes(following[0][1]) > limits.BATCH_BYTES
+        assert len(batch) == limits.BATCH_ENTRIES or weight + entry_bytes(entries[following[0]]) > limits.BATCH_BYTES
 
 
 def test_a_child_process_has_a_client_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

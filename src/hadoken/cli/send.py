@@ -110,7 +110,7 @@ def _send(queue: str, item: Outgoing[Any], connection: Connection, count: int) -
     from hadoken.codec import check_text  # noqa: PLC0415 -- the same
     from hadoken.errors import QueueNotFound  # noqa: PLC0415 -- the same
     from hadoken.outgoing import entry_of  # noqa: PLC0415 -- the same
-    from hadoken.sending import Sender  # noqa: PLC0415 -- the same
+    from hadoken.sending.sender import Sender  # noqa: PLC0415 -- the same
 
     address = _address(queue)
     check_text(item.body)

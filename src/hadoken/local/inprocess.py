@@ -402,6 +402,41 @@ class BlockingLocalSQS:
         return self._local.url_now(name)
 
 
+class AnyLoop:
+    """`hadoken.sqs.api.LoopSQS` on a `LocalSQS`, for any loop: each call is done at once, on the loop that asks.
+
+    Thread: that of the loop.
+    """
+
+    def __init__(self, blocking: BlockingLocalSQS) -> None:
+        self._blocking = blocking
+
+    def on_loop(self, _offload: api.Offload) -> AnyLoop:
+        """See `api.ForLoops`."""
+        return self
+
+    def send_batch(self, request: api.SendBatch) -> asyncio.Future[api.SentBatch]:
+        """Send up to ten messages to one queue."""
+        return _done(lambda: self._blocking.send_batch(request))
+
+    def queue_url(self, name: str) -> asyncio.Future[str]:
+        """The URL of a queue given by name."""
+        return _done(lambda: self._blocking.queue_url(name))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _done(call: Callable[[], T]) -> asyncio.Future[T]:
+    """A future of the running loop that has the outcome of a call."""
+    future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    try:
+        _settle(future, call())
+    except SQSError as error:
+        _settle(future, error)
+    return future
+
+
 def _name(queue: str) -> str:
     """The name of a queue, from its URL or as it is."""
     return queue.rpartition("/")[2]

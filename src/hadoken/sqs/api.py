@@ -16,12 +16,14 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
 from hadoken import errors
+
+T = TypeVar("T")
 
 
 class Attribute(msgspec.Struct, frozen=True, rename={"type": "DataType", "text": "StringValue", "data": "BinaryValue"}):
@@ -222,6 +224,41 @@ class BlockingSQS(Protocol):
 
     def queue_url(self, name: str) -> str:
         """The URL of a queue given by name."""
+        ...
+
+
+class LoopSQS(Protocol):
+    """The sender's door on a loop of the caller's; `SQS` has all of it.
+
+    Thread: that of the loop. Every call returns at once; the future fails with an `SQSError` and with nothing else.
+    """
+
+    def send_batch(self, request: SendBatch) -> asyncio.Future[SentBatch]:
+        """Send up to ten messages to one queue."""
+        ...
+
+    def queue_url(self, name: str) -> asyncio.Future[str]:
+        """The URL of a queue given by name."""
+        ...
+
+    def close(self) -> None:
+        """End it; does not block."""
+        ...
+
+
+class Offload(Protocol):
+    """Has something that blocks done in a thread; the outcome is a future of the running loop."""
+
+    def __call__(self, work: Callable[[], T], /) -> asyncio.Future[T]:
+        """Begin it."""
+        ...
+
+
+class ForLoops(Protocol):
+    """What clients for loops are made of; one serves all loops of a process."""
+
+    def on_loop(self, offload: Offload, /) -> LoopSQS:
+        """Make the client of the running loop; what blocks is done by `offload`."""
         ...
 
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 if TYPE_CHECKING:
-    from hadoken.sqs.api import BlockingSQS
+    import asyncio
+
+    from hadoken.sqs.api import BlockingSQS, ForLoops, Offload
 
 Transport = Literal["auto", "fast", "botocore"]
 
@@ -42,3 +44,12 @@ class Connection(msgspec.Struct, frozen=True):
         from hadoken.sqs.opening import Opening  # noqa: PLC0415 -- botocore is not imported by declaring an app
 
         return Opening(self).blocking()
+
+    def for_loops(self, offload: Offload) -> asyncio.Future[ForLoops]:
+        """Find out what clients for loops are made of; by `offload`, since it blocks and raises as `blocking` does."""
+        return offload(self._for_loops)
+
+    def _for_loops(self) -> ForLoops:
+        from hadoken.sqs.opening import Opening  # noqa: PLC0415 -- as above
+
+        return Opening(self).for_loops()

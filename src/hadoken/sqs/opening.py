@@ -25,7 +25,7 @@ from hadoken.sqs.sockets import FastClient
 from hadoken.sqs.stepping import SteppingClient
 
 if TYPE_CHECKING:
-    from hadoken.sqs.api import BlockingSQS
+    from hadoken.sqs.api import BlockingSQS, ForLoops
 
 # Takes the place of "auto" wherever nothing else was said: for whoever runs a program that others wrote.
 VARIABLE: Final = "HADOKEN_TRANSPORT"
@@ -99,6 +99,15 @@ class Opening:
             return self.boto()
         aside = partial(BotoClient, self._connection)  # by a session of its own, which sees what was put into botocore
         return SteppingClient(FastClient(self.settings()), aside, self._connection.client)
+
+    def for_loops(self) -> ForLoops:
+        """What clients for loops of the caller's are made of. Blocks while credentials are asked for."""
+        from hadoken.sqs.onloop import ByThread, Stepping  # noqa: PLC0415 -- a worker and `send` do without
+
+        aside = partial(BotoClient, self._connection)
+        if not self.is_fast:
+            return ByThread(aside)
+        return Stepping(self.settings(), aside, self._connection.client)
 
     def asking(self) -> FastClient | BotoClient:
         """A client of the transport chosen that can ask for queues and their attributes; the caller closes it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ from hadoken.clock import VirtualClock
 from hadoken.errors import ConfigurationError
 from hadoken.local import provision
 from hadoken.local.faults import Faults
-from hadoken.local.inprocess import BlockingLocalSQS, LocalSQS
+from hadoken.local.inprocess import AnyLoop, BlockingLocalSQS, LocalSQS
 from hadoken.local.state import messages, requests
 from hadoken.local.state.eventlog import What
 from hadoken.local.state.profile import AWS, Profile
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from hadoken.app import App
     from hadoken.local.state.counters import Count
     from hadoken.local.state.eventlog import Event
-    from hadoken.sending import Door
+    from hadoken.sending.routes import Door
 
 _CLIENT = "test"
 
@@ -269,6 +270,12 @@ class _Door:
     def blocking(self) -> BlockingLocalSQS:
         """A client that works in the calling thread."""
         return self._sqs.blocking
+
+    def for_loops(self, _offload: api.Offload) -> asyncio.Future[api.ForLoops]:
+        """What answers on any loop at once; no thread is needed."""
+        found: asyncio.Future[api.ForLoops] = asyncio.get_running_loop().create_future()
+        found.set_result(AnyLoop(self._sqs.blocking))
+        return found
 
 
 class _Maker:
