@@ -42,11 +42,15 @@ def drain_line(plan: Plan) -> str:
     return f"{drain}; polls wait {plan.wait_time} s"
 
 
+def runtime_line() -> str:
+    """What the worker runs on: "Python 3.13.1  uvloop 0.22.1"."""
+    return f"Python {platform.python_version()}  {chosen().name}"
+
+
 def banner(plan: Plan, transport: str, tracing: str = "") -> str:
     """The start banner: version, queues, transport, thread budget; lines ended by a newline."""
     lines = [
-        f"hadoken {hadoken.__version__}  app {plan.app.name}  pid {os.getpid()}  Python {platform.python_version()}"
-        f"  {chosen().name}",
+        f"hadoken {hadoken.__version__}  app {plan.app.name}  pid {os.getpid()}  {runtime_line()}",
         *(f"  {'queues':<10} {line}" for line in _queue_lines(plan)),
         f"  {'transport':<10} {transport}",
         *([f"  {'tracing':<10} {tracing}"] if tracing else []),

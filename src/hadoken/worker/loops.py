@@ -10,6 +10,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Final, NamedTuple
 
 from hadoken.errors import ConfigurationError
@@ -53,7 +54,7 @@ def chosen() -> LoopChoice:
                     f"{VARIABLE} asks for uvloop, which cannot be imported: {error}", hint="pip install hadoken[fast]"
                 ) from error
         else:
-            return LoopChoice(f"uvloop {uvloop.__version__}", uvloop.new_event_loop)
+            return LoopChoice(f"uvloop {version('uvloop')}", uvloop.new_event_loop)
     return LoopChoice("asyncio", asyncio.new_event_loop)
 
 
