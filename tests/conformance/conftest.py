@@ -1,21 +1,22 @@
 """The suite of the local SQS: each test is one line of the list of facts about SQS that hadoken relies on.
 
 A test that takes `sqs` runs through every door that `tests.support.doors` has chosen; one that takes `ours` through
-both of the local SQS, for what only a harsh profile or a look inside can show. `server` and `http` are the local SQS in
-real time. `make conformance` runs all doors.
+those of the local SQS, for what only a harsh profile or a look inside can show. `server` and `http` are the local SQS
+in real time, by boto3 and by our own transport. `make conformance` runs all doors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from tests.support import doors, refused, table
+from tests.support.fast import Spoken, settings_for
 from tests.support.local_sqs import MAX_REAL_SECONDS, Server, Sqs, boto3_client
 from tests.support.ours import Ours
 
@@ -25,6 +26,8 @@ MARKS = (
     "needs_wire: looks at HTTP itself, which the local SQS in process has not",
     "ours: needs a look inside, a setting that no other server has, or an answer that is not known of AWS",
 )
+# The doors that a server in real time has: a client each.
+REAL_TIME = ("http", "fast")
 # What a server that answers differently makes a test raise. A server that is gone raises something else.
 DIFFERENCES = (AssertionError, LookupError, ValueError, ClientError, ReadTimeoutError, pytest.fail.Exception)
 
@@ -40,6 +43,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "sqs" in metafunc.fixturenames:
         names = [name for name in doors.chosen() if can_run(metafunc.definition, name)]
         metafunc.parametrize("sqs", names or [None], indirect=True, ids=names or ["no door"])
+    elif "http" in metafunc.fixturenames:
+        names = [name for name in doors.chosen() if name in REAL_TIME]
+        metafunc.parametrize("http", names or [None], indirect=True, ids=names or ["no door"])
 
 
 def can_run(test: pytest.Item, door: str) -> bool:
@@ -57,10 +63,14 @@ def can_run(test: pytest.Item, door: str) -> bool:
 def doors_of(item: pytest.Item) -> list[str]:
     """The doors through which one collected test goes; empty if it cannot run through any that was chosen."""
     found = cast("pytest.Function", item)
-    if hasattr(found, "callspec") and "sqs" in found.callspec.params:
-        return [name for name in [found.callspec.params["sqs"]] if name is not None and can_run(item, name)]
-    taken = ["http"] if {"http", "server"} & set(found.fixturenames) else list(doors.OURS)
-    return taken if set(taken) <= set(doors.chosen()) else []
+    given = cast("Mapping[str, Any]", found.callspec.params if hasattr(found, "callspec") else {})
+    if "sqs" in given:
+        return [name for name in [given["sqs"]] if name is not None and can_run(item, name)]
+    if "http" in given:
+        return [name for name in [given["http"]] if name is not None]
+    chosen = [name for name in doors.OURS if name in doors.chosen()]
+    needed = {"http"} if "server" in found.fixturenames else {"http", "virtual"}
+    return chosen if needed <= set(chosen) else []
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -86,9 +96,11 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def http(server: Server) -> Iterator[Sqs]:
-    """That local SQS, over HTTP."""
+def http(request: pytest.FixtureRequest, server: Server) -> Iterator[Sqs]:
+    """That local SQS, over HTTP, by boto3 or by our own transport."""
     client = boto3_client(server.url)
+    if request.param == "fast":
+        client = Spoken(settings_for(server.url), client)
     client.list_queues()  # opens the connection that the tests share
     sqs = Sqs(client, lambda: server.get("events")["events"])
     sqs.url = server.url
@@ -116,6 +128,6 @@ def sqs(request: pytest.FixtureRequest, _doors: dict[str, Sqs]) -> Iterator[Sqs]
 
 @pytest.fixture
 def ours(sqs: Sqs) -> Ours:
-    """The local SQS behind one of its two doors, empty; a test that takes it goes through no other."""
+    """The local SQS behind one of its doors, empty; a test that takes it goes through no other."""
     assert isinstance(sqs, Ours)
     return sqs

@@ -6,14 +6,18 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from msgspec import structs
 
 from hadoken.local.inprocess import LocalSQS
 from hadoken.sqs import api
 from hadoken.sqs.boto import BotoClient, BotoTransport
 from hadoken.sqs.connection import Connection
+from hadoken.sqs.settings import Settings
+from hadoken.sqs.sockets import FastClient
+from tests.support.fast import Fast, settings_for
 from tests.support.local_sqs import Sqs
 from tests.support.oracles import HOST
 from tests.support.waiting import GLOBAL
@@ -150,6 +154,24 @@ def over_http(url: str, queue_url: str, entries: Sequence[api.SendEntry]) -> Fac
     return facts
 
 
+def over_sockets(settings: Settings, queue_url: str, entries: Sequence[api.SendEntry]) -> Facts:
+    """Our own blocking client, as if it were the engine's door."""
+
+    class Door:
+        """Answers with futures that are done."""
+
+        def __getattr__(self, name: str) -> Callable[[object], asyncio.Future[Any]]:
+            def call(request: object) -> asyncio.Future[Any]:
+                future = asyncio.get_running_loop().create_future()
+                future.set_result(getattr(client, name)(request))
+                return future
+
+            return call
+
+    with closing(FastClient(settings)) as client:
+        return asyncio.run(by_transport(cast("Any", Door()), queue_url, entries))
+
+
 def in_process(entries: Sequence[api.SendEntry]) -> Facts:
     """The local SQS behind the seam, without a socket."""
 
@@ -163,7 +185,12 @@ def in_process(entries: Sequence[api.SendEntry]) -> Facts:
 def compared(sqs: Sqs, entries: Sequence[api.SendEntry]) -> Facts:
     """What boto3 makes of the answers, which is what our transport makes of them."""
     expected = by_boto3(sqs, sqs.queue(), entries)
-    assert (over_http(sqs.url, sqs.queue(), entries) if sqs.url else in_process(entries)) == expected
+    if isinstance(sqs, Fast):
+        for check_md5 in (False, True):
+            settings = structs.replace(settings_for(sqs.endpoint, sqs.bundle), check_md5=check_md5)
+            assert over_sockets(settings, sqs.queue(), entries) == expected
+    else:
+        assert (over_http(sqs.url, sqs.queue(), entries) if sqs.url else in_process(entries)) == expected
     return expected
 
 

@@ -1,34 +1,45 @@
 """The doors through which the conformance suite runs: ours, the oracles, and AWS itself if asked.
 
-`HADOKEN_CONFORMANCE_DOORS` names them, with commas between; ours by default. AWS wants `HADOKEN_CONFORMANCE_AWS=1` and
-the usual credentials and region beside it.
+`HADOKEN_CONFORMANCE_DOORS` names them, with commas between; `USUAL` by default. AWS wants `HADOKEN_CONFORMANCE_AWS=1`
+and the usual credentials and region beside it.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
-from typing import Any, TypeVar
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import boto3
 import pytest
 from botocore.config import Config
 
+from tests.support.authority import Authority
+from tests.support.fast import Fast
 from tests.support.local_sqs import Answer, Sqs, boto3_client
 from tests.support.oracles import COMMANDS, Oracle
 from tests.support.ours import Timed, TimedServer, Virtual
 from tests.support.polls import OpenPoll
 from tests.support.waiting import GLOBAL
 
-S = TypeVar("S", bound=Sqs)
 VARIABLE = "HADOKEN_CONFORMANCE_DOORS"
 AWS_VARIABLE = "HADOKEN_CONFORMANCE_AWS"
-OURS = ("http", "virtual")
+OURS = ("http", "virtual", "fast", "tls")
+USUAL = ("http", "virtual", "fast")  # TLS is what `fast` is, encrypted: `make conformance` runs it too
 ORACLES = tuple(COMMANDS)
 AWS = "aws"
 ALL = (*OURS, *ORACLES, AWS)
-TITLES = {"http": "ours, HTTP", "virtual": "ours, in process", **{name: name for name in ORACLES}, AWS: "AWS"}
+TITLES = {
+    "http": "ours, HTTP",
+    "virtual": "ours, in process",
+    "fast": "ours, own transport",
+    "tls": "ours, own transport, TLS",
+    **{name: name for name in ORACLES},
+    AWS: "AWS",
+}
 
 
 def chosen() -> list[str]:
@@ -37,7 +48,7 @@ def chosen() -> list[str]:
     Raises:
         pytest.UsageError: an unknown name, or AWS without its own consent.
     """
-    names = os.environ.get(VARIABLE, ",".join(OURS)).split(",")
+    names = os.environ.get(VARIABLE, ",".join(USUAL)).split(",")
     if unknown := set(names) - set(ALL):
         raise pytest.UsageError(f"{VARIABLE} names {sorted(unknown)}; there are {', '.join(ALL)}")
     if AWS in names and os.environ.get(AWS_VARIABLE) != "1":
@@ -48,29 +59,25 @@ def chosen() -> list[str]:
 @contextmanager
 def opened(name: str) -> Iterator[Sqs]:
     """Open a door, with a connection that tests share; close it at the end."""
-    if name == "http":
-        with TimedServer() as server, _shared(Timed(server)) as sqs:
-            yield sqs
-    elif name == "virtual":
-        with _shared(Virtual()) as sqs:
-            yield sqs
-    elif name == AWS:
-        with _shared(Aws()) as sqs:
-            try:
-                yield sqs
-            finally:
-                sqs.delete_queues()
-    else:
-        with Oracle(name) as oracle:
+    with ExitStack() as stack:
+        if name == "http":
+            sqs: Sqs = Timed(stack.enter_context(TimedServer()))
+        elif name == "fast":
+            sqs = Fast(stack.enter_context(TimedServer()))
+        elif name == "tls":
+            authority = Authority(Path(stack.enter_context(TemporaryDirectory())))
+            sqs = Fast(stack.enter_context(TimedServer(*authority.certificate())), authority.bundle)
+        elif name == "virtual":
+            sqs = Virtual()
+        elif name == AWS:
+            sqs = Aws()
+        else:
+            oracle = stack.enter_context(Oracle(name))
             sqs = Sqs(boto3_client(oracle.url))
             sqs.url = oracle.url
-            with _shared(sqs):
-                yield sqs
-
-
-@contextmanager
-def _shared(sqs: S) -> Iterator[S]:
-    with closing(sqs.client):
+        stack.enter_context(closing(sqs.client))
+        if isinstance(sqs, Aws):
+            stack.callback(sqs.delete_queues)
         sqs.client.list_queues()
         yield sqs
 

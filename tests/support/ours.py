@@ -1,7 +1,7 @@
-"""The local SQS behind its two doors, under a virtual clock: what tests can do here and at no other SQS.
+"""The local SQS behind its doors, under a virtual clock: what tests can do here and at no other SQS.
 
-Both can begin anew with other habits, show what they hold and keep a poll waiting while the test acts; so a test about
-these goes through both, as all others do.
+Each can begin anew with other habits, show what they hold and keep a poll waiting while the test acts; so a test about
+these goes through all of them, as others do.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import msgspec
@@ -86,10 +87,14 @@ def let_time_pass(queues: Queues, parking: Parking, seconds: float) -> float:
 
 
 class TimedServer(Server):
-    """The local SQS over real HTTP under a virtual clock, in a child process: see `timed_server`."""
+    """The local SQS over real HTTP under a virtual clock, in a child process: see `timed_server`.
 
-    def __init__(self) -> None:
-        self._start("tests.support.timed_server")
+    Args:
+        certificate: the files of a certificate and its key, for a port with TLS beside the other.
+    """
+
+    def __init__(self, *certificate: Path) -> None:
+        self._start("tests.support.timed_server", *map(str, certificate))
 
     def ask(self, order: str, *values: object) -> Any:
         """Give it one of the orders of `timed_server` and return what it says."""

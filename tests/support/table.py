@@ -17,7 +17,7 @@ from typing import NamedTuple, cast
 
 import pytest
 
-from tests.support.doors import AWS, OURS, TITLES
+from tests.support.doors import AWS, ORACLES, OURS, TITLES
 from tests.support.local_sqs import ROOT
 
 # Names the file into which a collection writes what it found.
@@ -60,8 +60,8 @@ def differences(item: pytest.Item, door: str) -> list[str]:
     """
     found = []
     for mark in item.iter_markers("differs"):
-        if not mark.kwargs.get("aws") or not mark.args or not set(mark.args) <= set(DOORS[2:]):
-            raise pytest.UsageError(f"{item.nodeid}: `differs` wants names of {DOORS[2:]} and the sentence of AWS")
+        if not mark.kwargs.get("aws") or not mark.args or not set(mark.args) <= set(ORACLES):
+            raise pytest.UsageError(f"{item.nodeid}: `differs` wants names of {ORACLES} and the sentence of AWS")
         only = mark.kwargs.get("only")
         if door in mark.args and (only is None or parameters(item.name, door) in only):
             found.append(str(mark.kwargs["aws"]))

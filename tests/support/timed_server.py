@@ -3,6 +3,8 @@
 Its parent gives orders, a line each, as a JSON list of a name of `ORDERS` and its values, and reads what comes of it, a
 line each. A long poll that can be answered by nothing but time moves the clock by itself, as in `ours.Virtual`, unless
 the parent holds the clock. It ends with its standard input.
+
+With the files of a certificate and of its key as arguments it also listens on a port with TLS: `tls_port`.
 """
 
 from __future__ import annotations
@@ -12,14 +14,16 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from hadoken.local.http.admin import Admin
-from hadoken.local.http.connection import HTTPRequest, Site
+from hadoken.local.http.connection import PATIENCE, Connection, HTTPRequest, Site
 from hadoken.local.http.protocol import Protocol, Reply
 from hadoken.local.http.server import HOST, Server
+from hadoken.local.http.tls import TLSPort, listening_socket, server_context
 from hadoken.local.state.parking import Parked, Parking
 from tests.support.ours import Habits, Held, begun, held, let_time_pass
 
@@ -32,6 +36,7 @@ class TimedServer(Server):
     def __init__(self) -> None:
         super().__init__(begun("", Habits()))
         self._held = False
+        self.secured: TLSPort | None = None
 
     @property
     def site(self) -> Site:
@@ -48,6 +53,16 @@ class TimedServer(Server):
         self._admin = Admin(
             self.sqs, self.faults, connections=lambda: len(self.connections), parked=lambda: self.parked
         )
+
+    def secure(self, cert: Path, key: Path) -> None:
+        """Listen on a second port, with TLS."""
+        listening = listening_socket(HOST, 0)
+        self.secured = TLSPort(listening, lambda: Connection(self.site), server_context(cert, key), PATIENCE)
+
+    def tls_port(self) -> int:
+        """Where that one is."""
+        assert self.secured is not None
+        return self.secured.port
 
     def advance(self, seconds: float) -> float:
         """Move the clock and return its time."""
@@ -95,6 +110,7 @@ ORDERS: Mapping[str, Callable[..., object]] = {
     "held": TimedServer.held,
     "hold": TimedServer.hold,
     "reset": TimedServer.reset,
+    "tls_port": TimedServer.tls_port,
 }
 
 
@@ -113,11 +129,15 @@ async def main() -> None:
     ended = asyncio.Event()
     server = TimedServer()
     await server.listen(HOST, 0)
+    if len(sys.argv) > 1:
+        server.secure(*map(Path, sys.argv[1:]))
     loop = asyncio.get_running_loop()
     loop.add_reader(0, obey, server, ended.set)
     print(server.url, flush=True)  # noqa: T201 -- the parent reads it
     await ended.wait()
     loop.remove_reader(0)
+    if server.secured is not None:
+        await server.secured.close()
     await server.close()
 
 
