@@ -29,6 +29,8 @@ R = TypeVar("R", bound=Outcome | None)
 UNSET: Final = msgspec.UNSET
 Unset = msgspec.UnsetType
 ENVIRONMENT: Final = "HADOKEN_QUEUES__"
+_MANY_SENT_WITH: Final = ("delay", "attributes", "message_group_id")
+_SENT_WITH: Final = (*_MANY_SENT_WITH, "deduplication_id")
 
 
 class Decorator(Protocol[B]):
@@ -161,10 +163,31 @@ class Queue(Generic[B]):
 
         Thread: any; blocks until SQS has answered. No other thread is used.
         """
-        refuse_unknown("send", unknown, ("delay", "attributes", "message_group_id", "deduplication_id"))
-        address = self.address()
+        refuse_unknown("send", unknown, _SENT_WITH)
         item = Outgoing(body, delay, attributes, message_group_id, deduplication_id)
-        return self._owner.sender.send(address, self._entry(item, fifo=limits.is_fifo(address)))
+        return self._owner.sender.send(*self._checked(item))
+
+    async def asend(
+        self,
+        body: B,
+        *,
+        delay: float | timedelta | None = None,
+        attributes: Mapping[str, AttributeValue] | None = None,
+        message_group_id: str | None = None,
+        deduplication_id: str | None = None,
+        **unknown: Never,
+    ) -> str:
+        """Send one message on the running loop and return its id: as `send`, for callers that await.
+
+        Arguments and errors as of `send`. A call that is cancelled may have been sent all the same.
+
+        Thread: any with a running asyncio loop; blocks on nothing. The thread `hadoken-asend` does what would block: it
+        looks up names and credentials, and makes the calls where botocore was chosen. There is one for the whole
+        process, and it ends when there was nothing to do for five seconds.
+        """
+        refuse_unknown("asend", unknown, _SENT_WITH)
+        item = Outgoing(body, delay, attributes, message_group_id, deduplication_id)
+        return await self._owner.sender.asend(*self._checked(item))
 
     def send_many(
         self,
@@ -191,20 +214,43 @@ class Queue(Generic[B]):
 
         Thread: any; blocks until SQS has answered for all.
         """
-        refuse_unknown("send_many", unknown, ("delay", "attributes", "message_group_id"))
-        address = self.address()
+        refuse_unknown("send_many", unknown, _MANY_SENT_WITH)
         common = Outgoing[object](None, delay, attributes, message_group_id)
-        entries = list(self._entries(items, common, fifo=limits.is_fifo(address)))
-        return self._owner.sender.send_many(address, entries)
+        return self._owner.sender.send_many(*self._all_checked(items, common))
 
-    def _entries(
-        self, items: Iterable[B | Outgoing[B]], common: Outgoing[object], *, fifo: bool
-    ) -> Iterable[SendEntry]:
-        for place, item in enumerate(items):
+    async def asend_many(
+        self,
+        items: Iterable[B | Outgoing[B]],
+        *,
+        delay: float | timedelta | None = None,
+        attributes: Mapping[str, AttributeValue] | None = None,
+        message_group_id: str | None = None,
+        **unknown: Never,
+    ) -> list[str]:
+        """Send messages in order on the running loop: as `send_many`, for callers that await.
+
+        Arguments and errors as of `send_many`, threads as of `asend`. A call that is cancelled may have sent some.
+        """
+        refuse_unknown("asend_many", unknown, _MANY_SENT_WITH)
+        common = Outgoing[object](None, delay, attributes, message_group_id)
+        return await self._owner.sender.asend_many(*self._all_checked(items, common))
+
+    def _checked(self, item: Outgoing[B]) -> tuple[str, SendEntry]:
+        """Where one message goes, and its checked form."""
+        address = self.address()
+        return address, self._entry(item, fifo=limits.is_fifo(address))
+
+    def _all_checked(self, items: Iterable[B | Outgoing[B]], common: Outgoing[object]) -> tuple[str, list[SendEntry]]:
+        """Where many messages go, and their checked forms."""
+        address = self.address()
+        fifo = limits.is_fifo(address)
+        entries: list[SendEntry] = []
+        for item in items:
             try:
-                yield self._entry(_completed(item, common), fifo=fifo)
+                entries.append(self._entry(_completed(item, common), fifo=fifo))
             except (BodyError, InvalidOption) as exc:
-                raise type(exc)(f"item {place}: {exc}") from exc
+                raise type(exc)(f"item {len(entries)}: {exc}") from exc
+        return address, entries
 
     def _entry(self, item: Outgoing[Any], *, fifo: bool) -> SendEntry:
         return entry_of(item, self.bodies.encode(item.body), fifo=fifo)

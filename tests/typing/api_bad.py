@@ -65,6 +65,8 @@ invoices.send({"id": 1})  # BAD: another body
 invoices.send(Invoice(1), dely=5)  # BAD: misspelt keyword
 invoices.send(Invoice(1), attributes={"a": None})  # BAD: no attribute value
 invoices.send_many([Invoice(1), "text"])  # BAD: one of them is another body
+invoices.asend({"id": 1})  # BAD: another body
+invoices.asend_many([Invoice(1)], deduplication_id="d")  # BAD: of one message only
 app.queue("numbers", int, codec=object())  # BAD: no codec
 app.pool("p", concurency=3)  # BAD: misspelt option
 hadoken.HandlerOptions(time_limt=3)  # BAD: misspelt field

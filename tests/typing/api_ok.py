@@ -131,6 +131,12 @@ assert_type(
 )
 
 
+async def send_on_a_loop() -> None:
+    """Send and await."""
+    assert_type(await invoices.asend(Invoice(1, 2), delay=5, deduplication_id="d"), str)
+    assert_type(await invoices.asend_many([Invoice(1, 2), hadoken.Outgoing(Invoice(3, 4))], delay=5), list[str])
+
+
 def failed_of(error: hadoken.BatchFailed) -> Mapping[int, str]:
     """Use an error's facts."""
     return error.failed

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
 from hadoken.clock import SYSTEM
-from hadoken.errors import SQSDenied
+from hadoken.errors import ConfigurationError, SQSDenied
 from hadoken.sqs.api import BlockingSQS, LoopSQS, Offload, SendBatch, SentBatch
 from hadoken.sqs.choose import still_clear
+from hadoken.sqs.dialling import Address, addresses_of
 from hadoken.sqs.fast import FastTransport
 from hadoken.sqs.settings import Settings
+from hadoken.sqs.target import target_of
+from hadoken.sqs.trust import client_context
 
 log = logging.getLogger("hadoken.sqs")
 
@@ -71,12 +73,20 @@ class Stepping:
         settings: of our own transport.
         aside: makes a client of botocore; called in the thread of `offload`.
         client: the user's own, where there is one: what is put on it counts too.
+
+    Thread: any; blocks when made.
+    Raises: `ConfigurationError` when made: the certificates to trust cannot be read.
     """
 
     def __init__(self, settings: Settings, aside: Callable[[], BlockingSQS], client: Any = None) -> None:  # noqa: ANN401 -- botocore ships no types
         self._settings = settings
         self._aside = aside
         self._client = client
+        if target_of(settings.endpoint_url).tls:  # read here, where it may block, and not on a loop
+            try:
+                client_context(settings.ca_bundle, verify=settings.verify)
+            except OSError as error:
+                raise ConfigurationError(str(error)) from error
 
     def on_loop(self, offload: Offload) -> LoopSQS:
         """See `api.ForLoops`."""
@@ -136,5 +146,5 @@ class _SteppingOnLoop:
             log.warning("%s", error)
 
 
-def _resolve(offload: Offload, host: str, port: int) -> asyncio.Future[list[Any]]:
-    return offload(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+def _resolve(offload: Offload, host: str, port: int) -> asyncio.Future[list[Address]]:
+    return offload(lambda: addresses_of(host, port))
