@@ -1,50 +1,89 @@
-"""`make bench`: hadoken and a plain boto3 consumer on the same local SQS, in turns; about two minutes.
+"""`make bench`: hadoken and its peers on the same local SQS, in turns; about eight minutes with three rounds.
 
-Each run gets a fresh queue that is full before it starts. The order of the two alternates from round to round, so that
-neither always meets the machine as the other left it. The exit code says whether all that is required was reached.
+Each run gets a fresh queue that is full before it starts. The order of the contenders turns around from round to round, so
+that none always meets the machine as another left it. What needs no repeating (latency, sending, doing nothing) runs once.
+The exit code says whether all that is required was reached.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
+from collections.abc import Callable
+from typing import TypeVar
 
-from benchmarks import keeper, machine, report
+from benchmarks import chart, idle, keeper, machine, report
+from benchmarks.contender import ALL, Contender
+from benchmarks.latency import latency
 from benchmarks.local_sqs import LocalSQS
-from benchmarks.run import PROGRAMS, run
+from benchmarks.run import run
+from benchmarks.sending import send
+from benchmarks.stock import Stock
 
-ROUNDS = 7
-# Name -> messages of a run, seconds that each handler sleeps.
-WORKLOADS = {"no-op": (6_000, 0.0), "50 ms": (1_000, 0.05)}
+SLOW = 400  # messages of a run with 50 ms handlers: two seconds of ten threads
+ONE_BY_ONE, IN_BATCHES = 500, 3_000  # messages sent
+LATENCIES = ((10, 30), (500, 750))  # messages a second, and how many
+
+T = TypeVar("T")
 
 
-def measure(sqs: LocalSQS) -> report.Runs:
+def measure(contenders: list[Contender], rounds: int) -> report.Results:
     """Run everything, saying so on standard error."""
-    runs: report.Runs = {workload: {program: [] for program in PROGRAMS} for workload in WORKLOADS}
-    for turn in range(ROUNDS):
-        order = list(PROGRAMS) if turn % 2 == 0 else list(reversed(PROGRAMS))
-        for workload, (messages, seconds) in WORKLOADS.items():
-            for program in order:
-                queue = f"round-{turn}-{workload}-{program}".replace(" ", "-")
-                one = run(program, sqs, queue, messages, seconds)
-                runs[workload][program].append(one)
-                sys.stderr.write(
-                    f"round {turn + 1}/{ROUNDS}, {workload}, {program}: {one.cpu_ms:.3f} s of CPU / 1,000 messages, "
-                    f"{one.requests_per_message:.4f} requests / message\n"
+    results = report.Results(contenders=contenders)
+
+    def attempt(measure: str, one: Contender, work: Callable[[], T]) -> list[T]:
+        """A list of one result, or of none after a failure, which the report names."""
+        try:
+            got = work()
+        except RuntimeError as error:
+            results.failures.append((one.name, measure, str(error)))
+            sys.stderr.write(f"{measure}, {one.name}: FAILED: {error}\n")
+            return []
+        sys.stderr.write(f"{measure}, {one.name}: {got}\n")
+        return [got]
+
+    for turn in range(rounds):
+        with LocalSQS() as sqs:
+            stock = Stock(sqs)
+            for one in contenders if turn % 2 == 0 else reversed(contenders):
+                title = f"round {turn + 1}/{rounds}"
+                results.noop[one.name] += attempt(f"{title}, no-op", one, lambda one=one: run(one, stock, one.messages))
+                results.slow[one.name] += attempt(f"{title}, 50 ms", one, lambda one=one: run(one, stock, SLOW, 0.05))
+    with LocalSQS() as sqs:
+        stock = Stock(sqs)
+        for one in contenders:
+            results.single[one.name] += attempt(
+                "send one by one", one, lambda one=one: send(one, stock, ONE_BY_ONE, many=False)
+            )
+            if one.batches:
+                results.batched[one.name] += attempt(
+                    "send in batches", one, lambda one=one: send(one, stock, IN_BATCHES, many=True)
                 )
-    return runs
+            for rate, count in LATENCIES:
+                results.latency[one.name, rate] += attempt(
+                    f"latency at {rate}/s", one, lambda one=one, rate=rate, count=count: latency(one, stock, rate, count)
+                )
+    results.idle = idle.watch(contenders)
+    results.keeper = keeper.measure()
+    return results
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", action="append", help="the name of a contender; may be repeated")
+    asked = parser.parse_args()
     load = os.getloadavg()[0]
-    with LocalSQS() as sqs:
-        runs = measure(sqs)
-    cost = keeper.measure()
+    wanted = [one for one in ALL if asked.only is None or one.name in asked.only]
+    results = measure([one for one in wanted if not one.missing], asked.rounds)
+    results.missing = [(one.name, one.missing) for one in wanted if one.missing]
     where = machine.look(load)
-    path = report.write(runs, cost, where)
-    print(report.text(runs, cost, where))
-    print(f"written to {path.relative_to(path.parents[2])} and .json")
-    return 0 if all(each.holds for each in report.requirements(runs, cost)) else 1
+    path = report.write(results, where)
+    chart.write(results, path.with_suffix(".svg"))
+    print(report.text(results, where))
+    print(f"written to {path.relative_to(path.parents[2])}, .json and .svg")
+    return 0 if all(each.holds for each in report.requirements(results)) else 1
 
 
 if __name__ == "__main__":
