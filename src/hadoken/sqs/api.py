@@ -63,7 +63,7 @@ class ReceivedMessage(
 
     message_id: str
     receipt_handle: str
-    body: str
+    body: str = ""
     system: Mapping[str, str] = {}
     attributes: Mapping[str, Attribute] = {}
 

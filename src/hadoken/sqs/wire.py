@@ -239,7 +239,7 @@ def _unexpected(answer: Answer, error: Exception) -> str:
     """Why a successful answer cannot be read. JSON is not quoted: it holds messages."""
     if coding := answer.header(b"content-encoding"):
         return f"the answer is encoded as {coding[:_SHOWN]!r}, which was not asked for"
-    if "json" in answer.header(b"content-type"):
+    if answer.body.lstrip().startswith(b"{"):
         return f"the answer is not what SQS sends: {error}"
     return _description(answer)
 
