@@ -2,9 +2,10 @@
 
 `python -m benchmarks.interpreter_lock`.
 
-Sixteen threads compute, some 20 ms a message, in pure Python. Each round is a worker in a process of its own, with Python's
-switch interval as it is and then shortened; the SQS runs in another process. What is compared: how late the engine is
-(median and 95th percentile, from a wake or a deadline to its turn), and how many messages are done a second.
+Sixteen threads compute, some 20 ms a message, in pure Python. Each round is a worker in a process of its own, with
+Python's switch interval as it is and then shortened; the SQS runs in another process. What is compared: how late the
+engine is (median and 95th percentile, from a wake or a deadline to its turn), and how many messages are done a second,
+and in a second of CPU.
 """
 
 from __future__ import annotations
@@ -94,8 +95,8 @@ def measured(interval: float | None) -> Round:
 def table(rounds: dict[float | None, list[Round]]) -> str:
     """Medians and ranges over the rounds, as Markdown."""
     lines = [
-        "| switch interval | engine late, median | 95th percentile | messages/s | CPU cores |",
-        "|---|---|---|---|---|",
+        "| switch interval | engine late, median | 95th percentile | messages/s | cores | messages per CPU second |",
+        "|---|---|---|---|---|---|",
     ]
     for interval, found in rounds.items():
         name = f"{sys.getswitchinterval():g} s (Python's own)" if interval is None else f"{interval:g} s"
@@ -104,6 +105,7 @@ def table(rounds: dict[float | None, list[Round]]) -> str:
             _spread([one.p95_ms for one in found], "ms"),
             _spread([one.rate for one in found], ""),
             f"{statistics.median(one.cores for one in found):.2f}",
+            _spread([one.rate / one.cores for one in found], ""),
         ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -77,4 +77,4 @@ def test_what_it_may_be(value: object) -> None:
     """Neither nothing nor seconds: such an interval would starve the engine or switch all the time."""
     app, sqs = app_with_a_queue()
     with pytest.raises(InvalidOption, match="switch_interval"):
-        Worker(app, sqs=sqs, switch_interval=value)  # type: ignore[arg-type]
+        Worker(app, sqs=sqs, switch_interval=value)  # type: ignore[arg-type] # wrong on purpose
