@@ -124,12 +124,12 @@ BENCH_PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3 $(PYEN
 ROUNDS ?= 3
 BENCH := .cache/peers/hadoken/env/bin/python -m
 
-.cache/peers/hadoken/peer.stamp: requirements/run.txt
+.cache/peers/hadoken/peer.stamp: requirements/run.txt requirements/peers/harness.txt
 .cache/peers/hadoken-uvloop/peer.stamp: requirements/run.txt requirements/peers/uvloop.txt
 $(filter-out .cache/peers/hadoken%,$(PEERS:%=.cache/peers/%/peer.stamp)): .cache/peers/%/peer.stamp: requirements/peers/%.txt
 
 # hadoken itself is not copied: what is measured is this checkout.
-$(PEERS:%=.cache/peers/%/peer.stamp): .cache/peers/%/peer.stamp: | $(VENV)/run.stamp
+$(PEERS:%=.cache/peers/%/peer.stamp): .cache/peers/%/peer.stamp: | $(BIN)/python
 	@test -n "$(BENCH_PYTHON)" || { echo "the benchmark needs Python >= 3.12; try: make bench BENCH_PYTHON=..." >&2; exit 1; }
 	@echo "installing $* to compare with"
 	@rm -rf .cache/peers/$* && mkdir -p .cache/peers/$*
@@ -144,6 +144,22 @@ peers: $(PEERS:%=.cache/peers/%/peer.stamp)
 .PHONY: bench
 bench: peers ## Compare with other ways to consume SQS, in about eight minutes; ROUNDS=1 for a first look
 	@$(BENCH) benchmarks.consumers --rounds $(ROUNDS)
+
+.PHONY: bench-production
+bench-production: peers ## The same with TLS, 5 ms of round trip, 20 ms handlers and a log line each
+	@$(BENCH) benchmarks.production --rounds $(ROUNDS)
+
+.PHONY: bench-transport
+bench-transport: peers ## What the transport alone costs: a receive, 200 waiting polls, the start
+	@$(BENCH) benchmarks.transport --rounds $(ROUNDS)
+
+.PHONY: bench-cost
+bench-cost: peers ## Requests and dollars a month, by load, queues and workers
+	@$(BENCH) benchmarks.cost
+
+.PHONY: bench-scale
+bench-scale: peers ## 1 to 400 queues, 1 to 256 handler threads, bodies of 200 B to 256 KiB
+	@$(BENCH) benchmarks.scale
 
 .PHONY: bench-local
 bench-local: $(VENV)/dev.stamp ## Measure what the local SQS and the testing kit cost
@@ -184,7 +200,7 @@ FUZZ_SECONDS ?= 60
 .PHONY: fuzz
 fuzz: .cache/fuzz/fuzz.stamp ## Fuzz the local SQS with atheris, a minute each; FUZZ_SECONDS=600 for longer
 	@mkdir -p .cache/fuzz/found
-	@for target in http_door json_protocol; do mkdir -p .cache/fuzz/corpus/$$target; \
+	@for target in http_door json_protocol answers; do mkdir -p .cache/fuzz/corpus/$$target; \
 		PYTHONPATH=src:. .cache/fuzz/env/bin/python -m tests.fuzz.$$target .cache/fuzz/corpus/$$target -print_final_stats=1 \
 		-max_total_time=$(FUZZ_SECONDS) -timeout=10 -max_len=4096 -len_control=0 -verbosity=0 \
 		-artifact_prefix=.cache/fuzz/found/$$target- || exit 1; done
@@ -199,7 +215,7 @@ requirements: $(BIN)/python ## Resolve and pin the requirements anew (UPGRADE=1:
 	@$(COMPILE) pyproject.toml requirements/fuzz.in --constraint requirements/run.txt --output-file requirements/fuzz.txt
 	@$(COMPILE) requirements/clients/aws-cli.in --output-file requirements/clients/aws-cli.txt
 	@$(COMPILE) requirements/neighbours/tracers.in --output-file requirements/neighbours/tracers.txt
-	@for peer in $(filter-out hadoken%,$(PEERS)) uvloop; do \
+	@for peer in $(filter-out hadoken%,$(PEERS)) uvloop harness; do \
 		$(subst 3.11,3.12,$(COMPILE)) requirements/peers/$$peer.in --output-file requirements/peers/$$peer.txt || exit 1; done
 
 # No index and no link may enter the pinned files: they are installed through whatever index the machine is set up with.

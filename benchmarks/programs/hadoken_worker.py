@@ -8,6 +8,7 @@ from typing import Any
 import hadoken
 from benchmarks.programs import probe
 from benchmarks.programs.job import Job
+from hadoken.sqs.connection import Connection
 
 
 def work(job: Job) -> None:
@@ -27,7 +28,10 @@ def work(job: Job) -> None:
 
 
 def send(job: Job) -> None:
-    queue = hadoken.App("benchmark").queue(job.queue, dict[str, Any])
+    app = hadoken.App("benchmark")
+    if job.transport:
+        app.connect(Connection(transport=job.transport))  # type: ignore[arg-type] # a word of the command line
+    queue = app.queue(job.queue, dict[str, Any])
     probe.send(job, queue.send, queue.send_many)
 
 
