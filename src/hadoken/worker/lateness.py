@@ -22,7 +22,7 @@ from hadoken.clock import Clock
 log = logging.getLogger("hadoken.engine")
 
 LATE: Final = (
-    0.1  # seconds; the 95th percentile above which the engine runs late. A poll over the network takes as long
+    0.1  # seconds; the engine is late where the 95th percentile is above it. A call to a far SQS takes as long
 )
 # It must stay late for so many stretches of so many seconds in a row: a burst, an import, a collection of garbage are
 # over before. A stretch of a seldom woken engine lasts until it has the least number of samples that says anything.

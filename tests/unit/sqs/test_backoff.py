@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hadoken.sqs.api import NO_ANSWER, NOT_CONNECTED, EntryFailure, Fault, classify, fault_of, may_be_applied, sqs_error
-from hadoken.sqs.backoff import LOOK_UP, RECEIVE, SEND, ACKNOWLEDGE, Backoff, Until
+from hadoken.sqs.backoff import ACKNOWLEDGE, LOOK_UP, RECEIVE, SEND, Backoff, Until
 
 TABLE = [RECEIVE, LOOK_UP, ACKNOWLEDGE, SEND]
 AGAIN = {Fault.TRANSIENT, Fault.THROTTLE}
