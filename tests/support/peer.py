@@ -24,10 +24,11 @@ class HungUp(Exception):
 
 
 class Served:
-    """One connection as the other side sees it."""
+    """One connection as the other side sees it, known by the port that it comes from."""
 
     def __init__(self, peer: Peer, sock: socket.socket) -> None:
         self.peer = peer
+        self.port: int = sock.getpeername()[1]
         self.sock = sock
         self._rest = b""
 
@@ -136,6 +137,7 @@ class Peer:
 
     Attributes:
         requests: whole requests, in the order in which they came.
+        ports: the port that each of them came from.
         connections: how many were accepted.
         hung_up: set once a connection was closed by us.
         ending: set when the test is over.
@@ -144,11 +146,13 @@ class Peer:
     def __init__(self, *script: Action, tls: ssl.SSLContext | None = None, reads: bool = True) -> None:
         self.script = list(script)
         self.requests: list[bytes] = []
+        self.ports: list[int] = []
         self.connections = 0
         self.hung_up = threading.Event()
         self.ending = threading.Event()
         self._tls = tls
         self._reads = reads
+        self._noting = threading.Lock()  # guards what belongs together in the lists above
         self._threads: list[threading.Thread] = []
         self._open: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -193,7 +197,7 @@ class Peer:
             except OSError:  # TLS is refused by the client: that is its right
                 return
             self._open.append(sock)
-            with closing(sock):
+            with closing(sock), suppress(OSError):  # a client may have gone before we ask who it is
                 self._serve(Served(self, sock))
         self.hung_up.set()
 
@@ -203,8 +207,11 @@ class Peer:
                 self.ending.wait(LIMIT)
                 return
             while self.script and (request := served.request()):
-                self.requests.append(request)
-                self._answer(served, self.script.pop(0))
+                with self._noting:
+                    self.requests.append(request)
+                    self.ports.append(served.port)
+                    action = self.script.pop(0)
+                self._answer(served, action)
         except (HungUp, OSError):
             return
 

@@ -14,7 +14,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from hadoken.errors import ConfigurationError, SQSError, SQSUnavailable
 from hadoken.sqs.answer import Answer
@@ -24,6 +24,7 @@ from hadoken.sqs.api import (
     BatchAnswer,
     ChangeVisibilityBatch,
     DeleteBatch,
+    Offload,
     Receive,
     Received,
     SendBatch,
@@ -44,14 +45,6 @@ log = logging.getLogger("hadoken.sqs")
 T = TypeVar("T")
 
 _NOTHING: Final[frozenset[Resend]] = frozenset()
-
-
-class Offload(Protocol):
-    """Has something done in a thread that may block; the result, or what was raised, comes as a future of the loop."""
-
-    def __call__(self, call: Callable[[], T], /) -> asyncio.Future[T]:
-        """Have it done. Thread: that of the loop."""
-        ...
 
 
 class FastTransport:
@@ -259,13 +252,13 @@ class Exchange(asyncio.Future[Any]):
     def _renewed(self, renewing: asyncio.Future[None]) -> None:
         if self.done():
             return
-        error = None if renewing.cancelled() else renewing.exception()
-        if isinstance(error, SQSError):
-            self._fail(error)
-        elif error is not None:
-            self.fail(NOT_CONNECTED, f"the credentials could not be renewed: {type(error).__name__}: {error}")
-        else:
+        error = asyncio.CancelledError("given up") if renewing.cancelled() else renewing.exception()
+        if error is None:
             self._send()
+        elif isinstance(error, SQSError):
+            self._fail(error)
+        else:
+            self.fail(NOT_CONNECTED, f"the credentials could not be renewed: {type(error).__name__}: {error}")
 
     def _fail(self, error: SQSError) -> None:
         error.__context__ = error.__cause__ = None

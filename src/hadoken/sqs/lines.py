@@ -172,8 +172,9 @@ class Lines:
         self._open_more()
 
     def _use(self, line: Line) -> None:
-        if self._waiting_for_new:
-            request = self._waiting_for_new.popleft()
+        waiting = self._waiting_for_new or self._waiting
+        if waiting:  # however short its certificate may still last: else nobody would ever be told
+            request = waiting.popleft()
             self._send(line, request, self._loop.time() + request.seconds)
         else:
             self.back(line)
