@@ -289,7 +289,7 @@ class WorkerOptions(Options):
         "How SQS is reached: by our own transport, by botocore, or by ours unless something is in its way.",
         "`auto`, `fast`, `botocore`",
         text(r"auto|fast|botocore", '"auto", "fast" or "botocore"'),
-        default="botocore",
+        default="auto",
     )
     max_sqs_threads: int = option(
         "The most threads the botocore transport may have (queues + 2); more is an error at boot.",

@@ -50,7 +50,14 @@ def open_gate(tmp_path: Path) -> Callable[[], None]:
 
 
 @pytest.fixture
-def start_worker(start_process: Callable[..., Child], tmp_path: Path) -> StartWorker:
+def transport(request: pytest.FixtureRequest) -> str | None:
+    """The transport that a test is to run with; None leaves it to hadoken and HADOKEN_TRANSPORT."""
+    named: str | None = getattr(request, "param", None)
+    return named
+
+
+@pytest.fixture
+def start_worker(start_process: Callable[..., Child], tmp_path: Path, transport: str | None) -> StartWorker:
     """Start a worker process on some queues: `start_worker(url, queue_url, ..., run={...}, options={...})`.
 
     It is returned once it hears signals, so a test may stop it whatever it has done by then; unless `boots=False`.
@@ -58,6 +65,8 @@ def start_worker(start_process: Callable[..., Child], tmp_path: Path) -> StartWo
 
     def start(endpoint: str, *queue_urls: str, boots: bool = True, **settings: Any) -> Child:
         queues = [Bench.name(url) for url in queue_urls]
+        if transport is not None:
+            settings["run"] = {**settings.get("run", {}), "transport": transport}
         text = msgspec.json.encode({"url": endpoint, "queues": queues, "folder": str(tmp_path), **settings})
         command = [sys.executable, "-m", "tests.support.worker_app", text.decode()]
         worker = start_process(command, env={"PYTHONPATH": str(ROOT)})

@@ -69,7 +69,7 @@ def test_threads_and_memory_stay_flat(bench: Bench, start_worker: StartWorker, t
     samples = watch(worker, until=lambda: bench.requests("DeleteMessageBatch", "entries") >= MESSAGES)
     bench.wait_empty(url)
     assert set(samples) == {budget}, samples
-    assert samples[budget] > 20, "looked at for some seconds"
+    assert samples[budget] > 10, "looked at for a while"
 
     bench.send_many(url, ["report"])
     assert wait_until((tmp_path / "held").exists)

@@ -9,12 +9,18 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 
+import pytest
+
 from hadoken import Connection
 from tests.support.local_sqs import Server, Sqs, boto3_client
 from tests.support.waiting import GLOBAL, wait_until
 
 _ALL = 10**12  # more events than a server ever writes: asks for none of them
 REGION = "us-east-1"
+TRANSPORTS = ("fast", "botocore")
+# For the tests that would notice first that a worker behaves otherwise by another transport; the fixture `start_worker`
+# of the integration tests knows what is meant.
+both_transports = pytest.mark.parametrize("transport", TRANSPORTS, indirect=True)
 
 
 class Letterbox(NamedTuple):

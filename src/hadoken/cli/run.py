@@ -61,7 +61,7 @@ LOCAL_WAIT_TIME: Final = 2
 @click.option(
     "--transport",
     type=click.Choice(["auto", "fast", "botocore"]),
-    default="botocore",
+    default="auto",
     show_default=True,
     help="How SQS is reached; auto is fast, our own way, unless something asks for botocore's.",
 )

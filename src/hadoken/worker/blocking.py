@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 # seconds; botocore renews credentials 10 to 15 minutes before they expire, so one look a minute is early enough
 REFRESH_EVERY = 60.0
+RETRY_EVERY = 5.0  # seconds, while they cannot be had: some of what gives them out comes up later than we do
 
 
 class Resolver:
@@ -83,7 +84,7 @@ class Credentials:
     def run(self) -> None:
         """Look once a minute until stopped. Thread: `hadoken-credentials`."""
         failing = False
-        while not self._stop.wait(REFRESH_EVERY):
+        while not self._stop.wait(RETRY_EVERY if failing else REFRESH_EVERY):
             try:
                 if self._refresh is not None:
                     self._refresh()

@@ -35,7 +35,7 @@ def run(
     wait_time: int = 20,
     region: str | None = None,
     endpoint_url: str | None = None,
-    transport: Transport = "botocore",
+    transport: Transport = "auto",
     max_sqs_threads: int = 64,
     switch_interval: float | None = None,
     connection: Connection | None = None,

@@ -7,11 +7,11 @@ import concurrent.futures
 import logging
 import math
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Never, Self, cast
+from typing import TYPE_CHECKING, Final, Never, Self, TypeVar, cast
 
 import msgspec
 
@@ -32,9 +32,12 @@ if TYPE_CHECKING:
     from hadoken.app import App
     from hadoken.sqs.api import SQS
     from hadoken.sqs.opening import Opening
+    from hadoken.sqs.settings import Settings
     from hadoken.worker.snapshot import Snapshot
 
 log = logging.getLogger("hadoken.worker")
+
+T = TypeVar("T")
 
 # Exit codes: 0 drained; sysexits(3) for the others.
 DRAINED: Final = 0
@@ -78,7 +81,7 @@ class Worker:
         wait_time: int = 20,
         region: str | None = None,
         endpoint_url: str | None = None,
-        transport: Transport = "botocore",
+        transport: Transport = "auto",
         max_sqs_threads: int = 64,
         switch_interval: float | None = None,
         sqs: SQS | None = None,
@@ -318,15 +321,30 @@ class Worker:
         return self._resolver.submit(partial(self._make_transport, loop), loop, unwanted=lambda sqs: sqs.close())
 
     def _make_transport(self, loop: asyncio.AbstractEventLoop) -> SQS:
-        from hadoken.sqs.boto import BotoTransport  # noqa: PLC0415 -- only a worker that needs it loads botocore
-
         opening, self._opening = self._opening, None  # it holds a client of botocore that nobody needs any more
         if opening is None:
             raise LifecycleError("a worker connects once")
+        if opening.is_fast:
+            return self._make_fast(opening.settings(), loop)
+        from hadoken.sqs.boto import BotoTransport  # noqa: PLC0415 -- only a worker that needs it loads botocore
+
         threads = self.plan.sqs_threads
         client = opening.boto(wait_time=self.plan.wait_time, connections=threads)
         self._credentials.watch(client.refresh_credentials)
         return BotoTransport(client, loop, partial(self.threads.spawn, role="sqs"), threads)
+
+    def _make_fast(self, settings: Settings, loop: asyncio.AbstractEventLoop) -> SQS:
+        """Make our own transport: what would block its loop is done by the threads that are there anyway."""
+        from hadoken.sqs.dialling import addresses_of  # noqa: PLC0415 -- a worker on another transport does without
+        from hadoken.sqs.fast import FastTransport  # noqa: PLC0415 -- the same
+
+        def offload(call: Callable[[], T]) -> asyncio.Future[T]:
+            return self._resolver.submit(call, loop, unwanted=_nobody)
+
+        self._credentials.watch(settings.credentials.refresh)
+        return FastTransport(
+            settings, loop, resolve=lambda host, port: offload(partial(addresses_of, host, port)), offload=offload
+        )
 
     def _thread_died(self, name: str) -> None:
         """A thread of ours ended by an exception: nothing can be promised any more, so stop. Thread: the dying one."""
@@ -354,6 +372,10 @@ class Worker:
             log.info("%d threads end with the polls that were cut off, within %d s", len(polling), self.plan.wait_time)
         if others:
             log.warning("threads left behind: %s", ", ".join(others))
+
+
+def _nobody(_: object) -> None:
+    """Take what came when nobody waited any more."""
 
 
 def _connection(options: WorkerOptions, given: Connection | None, client: object) -> Connection:

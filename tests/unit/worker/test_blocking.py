@@ -103,6 +103,7 @@ def test_credentials_that_cannot_be_renewed_are_told_once_until_they_can(
 ) -> None:
     """One line for each change of state, not for each look; looking goes on."""
     monkeypatch.setattr(blocking, "REFRESH_EVERY", 0.001)
+    monkeypatch.setattr(blocking, "RETRY_EVERY", 0.001)
     credentials = Credentials()
     looked = TestSignal[int]("looked")
     failing = {1, 2, 3, 5}
