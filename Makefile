@@ -198,7 +198,7 @@ FUZZ_SECONDS ?= 60
 	@touch $@
 
 .PHONY: fuzz
-fuzz: .cache/fuzz/fuzz.stamp ## Fuzz the local SQS with atheris, a minute each; FUZZ_SECONDS=600 for longer
+fuzz: .cache/fuzz/fuzz.stamp ## Fuzz the local SQS and what reads answers with atheris, a minute each; FUZZ_SECONDS=600 for longer
 	@mkdir -p .cache/fuzz/found
 	@for target in http_door json_protocol answers; do mkdir -p .cache/fuzz/corpus/$$target; \
 		PYTHONPATH=src:. .cache/fuzz/env/bin/python -m tests.fuzz.$$target .cache/fuzz/corpus/$$target -print_final_stats=1 \

@@ -103,13 +103,12 @@ def test_damaged_messages_are_left_out_and_said(caplog: pytest.LogCaptureFixture
         kept = checked.read(checked.receive(RECEIVE), reply).messages
     assert [one.message_id for one in kept] == ["m-0", "m-2", "m-3", "m-6"]
     assert [re.findall(r"m-\d", text) for text in caplog.messages] == [["m-1"], ["m-4"], ["m-5"]]
-    assert not any("damaged " in text and "as sent" in text for text in caplog.messages)
     assert len(careless.read(careless.receive(RECEIVE), reply).messages) == 7
     assert checked.read(checked.receive(RECEIVE), answer({})).messages == []
 
 
 def test_what_sqs_got_damaged_has_failed_and_may_be_sent_again() -> None:
-    """A send whose digests differ is a failed entry worth another try; a failure that SQS tells itself stays its own."""
+    """A send whose digests differ is a failed entry worth another try; a failure that SQS tells itself stays that."""
     attributes, digest = VECTORS[0]
     entries = [SendEntry("a"), SendEntry("b"), SendEntry("c", attributes), SendEntry("d", attributes), SendEntry("e")]
     told = [
