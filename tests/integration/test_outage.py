@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from tests.support import ports
 from tests.support.journal import ENDED, Journal
 from tests.support.processes import Child
-from tests.support.worker import Bench, local_sqs_at
+from tests.support.worker import Bench, both_transports, local_sqs_at
 
 StartWorker = Callable[..., Child]
 NAME = "it-outage"
@@ -33,6 +33,7 @@ def sqs_comes(worker: Child, port: int) -> Iterator[tuple[Bench, str]]:
         worker.send_signal(signal.SIGCONT)
 
 
+@both_transports
 def test_unreachable_at_the_start_and_lost_later(journal: Journal, start_worker: StartWorker) -> None:
     """A worker waits for an SQS that is not there, works when it comes, outlives its loss, works when it is back."""
     with ports.refusing_port() as port:

@@ -15,7 +15,7 @@ from tests.support import ports
 from tests.support.journal import ENDED, STARTED, Journal
 from tests.support.processes import Child
 from tests.support.waiting import wait_until
-from tests.support.worker import Bench
+from tests.support.worker import Bench, both_transports
 
 StartWorker = Callable[..., Child]
 
@@ -49,6 +49,7 @@ def test_sigterm_in_full_work(bench: Bench, journal: Journal, start_worker: Star
     assert max(bench.receives(url).values()) <= 2, "a stop costs a message at most one receive"
 
 
+@both_transports
 def test_sigterm_keeps_message_groups_in_order(bench: Bench, journal: Journal, start_worker: StartWorker) -> None:
     """Twenty message groups keep their order over three workers that are told to stop; nothing runs twice."""
     url = bench.queue(LONG, fifo=True)
@@ -67,6 +68,7 @@ def test_sigterm_keeps_message_groups_in_order(bench: Bench, journal: Journal, s
     assert max(bench.receives(url).values()) <= 3, "a stop costs a message at most one receive"
 
 
+@both_transports
 def test_parity_47_hung_handler(bench: Bench, journal: Journal, start_worker: StartWorker) -> None:
     """A handler that hangs does not hold the exit up: 75 in time, its message visible at once, the report names it."""
     url = bench.queue(LONG)
@@ -234,6 +236,7 @@ def test_parity_49_signal_right_at_the_start(bench: Bench, start_worker: StartWo
     assert not [line for line in worker.err if "Traceback" in line or "CRITICAL" in line]
 
 
+@both_transports
 def test_parity_49_signal_while_sqs_does_not_answer(bench: Bench, start_worker: StartWorker) -> None:
     """A signal during a start that hangs in SQS ends the worker within the drain deadline and its report."""
     with ports.silent_port() as port:
@@ -294,6 +297,7 @@ def test_parity_49_signals_during_a_stop(
     assert bench.counts(url) == (0, 0, 0)
 
 
+@both_transports
 def test_sigkill_loses_nothing(bench: Bench, journal: Journal, start_worker: StartWorker) -> None:
     """Three workers are killed in full work; a fourth ends it: every message was processed before it was deleted."""
     url = bench.queue({"VisibilityTimeout": 2})
