@@ -35,6 +35,7 @@ log = logging.getLogger("hadoken.sqs")
 # What decoding raises. A deeply nested value ends in a RecursionError, bytes that are no UTF-8 in a ValueError.
 UNREADABLE_ERRORS: Final = (msgspec.MsgspecError, RecursionError, ValueError)
 DAMAGED: Final = "DamagedMessage"
+_ALL_OF: Final = {count: frozenset(IDS[:count]) for count in range(1, len(IDS) + 1)}
 
 T = TypeVar("T")
 
@@ -108,22 +109,22 @@ def received_and_checked(answer: Answer) -> Received:
     return Received([one for one in messages or () if _is_whole(one)], answer.date)
 
 
-def batch_answer(answer: Answer, count: int) -> BatchAnswer:
+def batch_answer(count: int, answer: Answer) -> BatchAnswer:
     """What became of the entries of a delete or visibility batch."""
     told = _decoded(_BATCH, answer.body or b"{}")
     done = {one.Id for one in told.Successful or ()}
-    if not told.Failed and len(done) == count and done.issuperset(IDS[:count]):
+    if not told.Failed and done == _ALL_OF.get(count):
         return BatchAnswer()
     return BatchAnswer(failures(_by_id(told.Failed), done, count))
 
 
-def sent(answer: Answer, count: int) -> SentBatch:
+def sent(count: int, answer: Answer) -> SentBatch:
     """What became of the entries of a send batch."""
     told = _decoded(_SENT, answer.body or b"{}")
     return _sent(told.Successful or (), _by_id(told.Failed), count)
 
 
-def sent_and_checked(answer: Answer, entries: Sequence[SendEntry]) -> SentBatch:
+def sent_and_checked(entries: Sequence[SendEntry], answer: Answer) -> SentBatch:
     """What became of the entries of a send batch; what SQS got damaged has failed, and may be sent again."""
     told = _decoded(_SENT, answer.body or b"{}")
     failed = _by_id(told.Failed)

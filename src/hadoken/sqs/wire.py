@@ -120,9 +120,9 @@ class Wire:
         """SendMessageBatch; gives `SentBatch`."""
         body = _json({"QueueUrl": request.queue_url, "Entries": to_send(request)})
         decode = (
-            partial(reading.sent_and_checked, entries=request.entries)
+            partial(reading.sent_and_checked, request.entries)
             if self._settings.check_md5
-            else partial(reading.sent, count=len(request.entries))
+            else partial(reading.sent, len(request.entries))
         )
         return Call("SendMessageBatch", body, decode, self._settings.call_timeout)
 
@@ -188,7 +188,7 @@ class Wire:
         return Call(operation, _json(parameters), decode, limit)
 
     def _batch(self, operation: str, queue_url: str, entries: Sequence[Entry]) -> Call:
-        decode = partial(reading.batch_answer, count=len(entries))
+        decode = partial(reading.batch_answer, len(entries))
         return Call(operation, _json({"QueueUrl": queue_url, "Entries": entries}), decode, self._settings.call_timeout)
 
     def _refused(self, call: Call, answer: Answer) -> SQSError:
