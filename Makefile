@@ -88,17 +88,25 @@ format: $(VENV)/dev.stamp ## Format the code and fix what a tool can fix
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-# Programs of others that the local SQS is tested with. One that cannot be installed fails nothing: the reason is kept
+# Programs of others that we are tested with. One that cannot be installed fails nothing: the reason is kept
 # beside it, its tests skip with that, and the next run tries again.
 CLIENTS := .cache/clients
+NEIGHBOURS := .cache/neighbours
 .PHONY: clients
-clients: $(CLIENTS)/aws-cli.stamp $(CLIENTS)/node.stamp
+clients: $(CLIENTS)/aws-cli.stamp $(CLIENTS)/node.stamp $(NEIGHBOURS)/tracers.stamp
 
 $(CLIENTS)/aws-cli.stamp: requirements/clients/aws-cli.txt | $(BIN)/python
 	@echo "installing the AWS CLI, to test with"
 	@rm -rf $(CLIENTS)/aws-cli && mkdir -p $(CLIENTS)
 	@{ $(BIN)/python -m venv --without-pip $(CLIENTS)/aws-cli && $(PIP) --retries 1 --python $(CLIENTS)/aws-cli \
 		install --no-deps --require-hashes --requirement $<; } >$(CLIENTS)/aws-cli.reason 2>&1 && touch $@ || true
+
+# Beside hadoken and botocore, which its tests lend it.
+$(NEIGHBOURS)/tracers.stamp: requirements/neighbours/tracers.txt | $(BIN)/python
+	@echo "installing ddtrace and New Relic's agent, to test with"
+	@rm -rf $(NEIGHBOURS)/tracers && mkdir -p $(NEIGHBOURS)
+	@{ $(BIN)/python -m venv --without-pip $(NEIGHBOURS)/tracers && $(PIP) --retries 1 --python $(NEIGHBOURS)/tracers \
+		install --no-deps --require-hashes --requirement $<; } >$(NEIGHBOURS)/tracers.reason 2>&1 && touch $@ || true
 
 $(CLIENTS)/node.stamp: tests/clients/node/package.json tests/clients/node/package-lock.json
 	@echo "installing the AWS SDK for Node.js, to test with"

@@ -25,7 +25,7 @@ from botocore import UNSIGNED
 from hadoken.errors import ConfigurationError
 from hadoken.sqs.credentials import NOBODY, Credentials
 from hadoken.sqs.hooks import Hook, hooks_of, sign_of_change
-from hadoken.sqs.patches import Patches
+from hadoken.sqs.patches import MOTO, Patches
 from hadoken.sqs.settings import settings_of
 from hadoken.sqs.tracers import tracer_of
 
@@ -217,4 +217,6 @@ def _named(hook: Hook) -> str:
     """Say who hears an event of the client."""
     if hook.modules[0] == "botocore.stub":
         return "a Stubber is active on the client"
+    if hook.modules[0].startswith("moto."):
+        return MOTO
     return f"{hook.name} of {hook.modules[0]} hears {hook.event} of the client"

@@ -25,6 +25,7 @@ import botocore.signers
 from hadoken.sqs.layers import modules_of
 from hadoken.sqs.tracers import tracer_of
 
+MOTO: Final = "moto is loaded, which answers in the place of AWS"
 _OWN: Final = frozenset({"botocore", "urllib3"})
 
 
@@ -111,6 +112,6 @@ def _sort(module: str, said: str, strangers: list[str], tracers: set[str]) -> No
     if tracer := tracer_of(module):
         tracers.add(tracer)
     elif first == "moto":
-        strangers.append("moto is loaded, which answers in the place of AWS")
+        strangers.append(MOTO)
     else:
         strangers.append(said)
