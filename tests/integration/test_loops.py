@@ -33,7 +33,7 @@ def by_name(url: str) -> str:
     return url.replace("127.0.0.1", "localhost")
 
 
-@pytest.mark.parametrize("transport", ["botocore"])
+@pytest.mark.parametrize("transport", ["botocore", "fast"])
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_names_are_resolved_without_a_thread_beyond_the_budget(
     bench: Bench, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch, loop: str, transport: str
