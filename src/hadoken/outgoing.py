@@ -19,6 +19,7 @@ AttributeValue = str | bytes | int | float
 
 # SQS keeps 38 digits of a Number, between -10^128 and 10^126. Source: developer guide, message metadata.
 _DIGITS: Final = 38
+_NOTHING: Final = (None, None, None)
 _NUMBER: Final = (-1e128, 1e126)
 
 
@@ -48,20 +49,10 @@ def entry_of(item: Outgoing[object], text: str, *, fifo: bool) -> SendEntry:
         InvalidOption: delay, message_group_id or deduplication_id cannot be.
         EncodeError: an attribute cannot be, or the message is above 1 MiB with its attributes.
     """
-    attributes = {name: _attribute(name, value) for name, value in item.attributes.items()} if item.attributes else {}
-    if len(attributes) > limits.ATTRIBUTES:
-        raise EncodeError(
-            f"message has {len(attributes)} attributes; SQS allows {limits.ATTRIBUTES} (limits.ATTRIBUTES)"
-        )
-    _check_token("message_group_id", item.message_group_id)
-    _check_token("deduplication_id", item.deduplication_id)
-    entry = SendEntry(
-        body=text,
-        attributes=attributes,
-        delay=_delay(item.delay, fifo=fifo),
-        message_group_id=item.message_group_id,
-        deduplication_id=_deduplication_id(item, fifo=fifo),
-    )
+    if not (fifo or item.attributes) and (item.delay, item.message_group_id, item.deduplication_id) == _NOTHING:
+        entry = SendEntry(text)  # nearly every message: nothing but its size is left to be checked
+    else:
+        entry = _full_entry(item, text, fifo=fifo)
     if (size := entry_bytes(entry)) > limits.MESSAGE_BYTES:
         raise EncodeError(
             f"message is {size} bytes with its attributes; SQS allows {limits.MESSAGE_BYTES} (limits.MESSAGE_BYTES)"
@@ -69,9 +60,28 @@ def entry_of(item: Outgoing[object], text: str, *, fifo: bool) -> SendEntry:
     return entry
 
 
+def _full_entry(item: Outgoing[object], text: str, *, fifo: bool) -> SendEntry:
+    attributes = {name: _attribute(name, value) for name, value in item.attributes.items()} if item.attributes else {}
+    if len(attributes) > limits.ATTRIBUTES:
+        raise EncodeError(
+            f"message has {len(attributes)} attributes; SQS allows {limits.ATTRIBUTES} (limits.ATTRIBUTES)"
+        )
+    _check_token("message_group_id", item.message_group_id)
+    _check_token("deduplication_id", item.deduplication_id)
+    return SendEntry(
+        body=text,
+        attributes=attributes,
+        delay=_delay(item.delay, fifo=fifo),
+        message_group_id=item.message_group_id,
+        deduplication_id=_deduplication_id(item, fifo=fifo),
+    )
+
+
 def entry_bytes(entry: SendEntry) -> int:
     """What SQS counts of a message: the body and names, types and values of its attributes, in bytes of UTF-8."""
     size = limits.utf8_bytes(entry.body)
+    if not entry.attributes:
+        return size
     for name, each in entry.attributes.items():
         value = len(each.data) if each.data is not None else limits.utf8_bytes(each.text or "")
         size += len(name) + len(each.type) + value

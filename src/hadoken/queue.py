@@ -243,11 +243,14 @@ class Queue(Generic[B]):
     def _all_checked(self, items: Iterable[B | Outgoing[B]], common: Outgoing[object]) -> tuple[str, list[SendEntry]]:
         """Where many messages go, and their checked forms."""
         address = self.address()
-        fifo = limits.is_fifo(address)
+        fifo, encode = limits.is_fifo(address), self.bodies.encode
         entries: list[SendEntry] = []
         for item in items:
             try:
-                entries.append(self._entry(_completed(item, common), fifo=fifo))
+                if isinstance(item, Outgoing):
+                    entries.append(self._entry(_completed(item, common), fifo=fifo))
+                else:  # all but the body is the call's
+                    entries.append(entry_of(common, encode(item), fifo=fifo))
             except (BodyError, InvalidOption) as exc:
                 raise type(exc)(f"item {len(entries)}: {exc}") from exc
         return address, entries
@@ -256,10 +259,8 @@ class Queue(Generic[B]):
         return entry_of(item, self.bodies.encode(item.body), fifo=fifo)
 
 
-def _completed(item: B | Outgoing[B], common: Outgoing[object]) -> Outgoing[Any]:
+def _completed(item: Outgoing[Any], common: Outgoing[object]) -> Outgoing[Any]:
     """An item with what the call says for all, where it says nothing itself."""
-    if not isinstance(item, Outgoing):
-        return Outgoing(item, common.delay, common.attributes, common.message_group_id)
     return Outgoing(
         item.body,
         common.delay if item.delay is None else item.delay,
