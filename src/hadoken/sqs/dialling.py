@@ -113,13 +113,14 @@ class Dialler:
         if self._looking is None:
             self._looking = self._resolve(host, port)
             self._looking.add_done_callback(self._looked)
-        return await asyncio.shield(self._looking)
+        self._known = await asyncio.shield(self._looking)
+        self._known_until = self._loop.time() + _KNOWN_FOR
+        return self._known
 
     def _looked(self, looking: asyncio.Future[list[Address]]) -> None:
         self._looking = None
-        if not looking.cancelled() and looking.exception() is None:
-            self._known = looking.result()
-            self._known_until = self._loop.time() + _KNOWN_FOR
+        if not looking.cancelled():
+            looking.exception()  # those who waited may all have given up: then nobody else asks for it
 
     async def _first_that_answers(self, addresses: Sequence[Address], until: float) -> socket.socket:
         """Connect to one address after the other; one that is silent leaves time for those after it."""

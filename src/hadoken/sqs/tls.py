@@ -52,17 +52,15 @@ class Tls:
         source.write(data)
         if not self.established and not self._shake():
             return b""
-        plain = b""
-        more: list[bytes] = []
+        parts: list[bytes] = []
         try:
-            plain = self._object.read(RECORD)
-            while source.pending:  # else there is nothing but, at most, the beginning of a record
-                more.append(self._object.read(RECORD))
+            while not self.ended and source.pending:  # else there is, at most, the beginning of a record
+                part = self._object.read(RECORD)
+                parts.append(part)
+                self.ended = not part  # OpenSSL's way to give the other side's goodbye
         except ssl.SSLWantReadError:
             pass
-        except ssl.SSLZeroReturnError:
-            self.ended = True
-        return b"".join((plain, *more)) if more else plain
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def encrypt(self, data: bytes) -> bytes:
         """What to send so that the other side gets `data`."""
