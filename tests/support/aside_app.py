@@ -1,7 +1,7 @@
 """A program that has something put into botocore, and sends: `python -m tests.support.aside_app CASE URL`.
 
-URL is an endpoint that would see a connection of our own transport. Where a library answers for AWS only by the names
-of AWS, those names lead to that endpoint here. Writes one JSON object to standard output.
+URL is an endpoint that would see a connection of our own transport. Where a library answers for AWS only by the
+names of AWS, those names lead to that endpoint here. Writes one JSON object to standard output.
 """
 
 from __future__ import annotations
