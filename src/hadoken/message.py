@@ -17,7 +17,7 @@ KEY_ATTRIBUTE = "hadoken-key"
 REASON_ATTRIBUTE = "hadoken-reason"
 
 
-def _ask_nobody(_seconds: float) -> None:
+def _ask_nobody(_ticket: int, _seconds: float) -> None:
     """Where no engine is, nothing has to be extended."""
 
 
@@ -100,7 +100,17 @@ class Context:
     Thread: any. Blocks on nothing.
     """
 
-    __slots__ = ("_ask", "_clock", "_lease_end", "attempt", "cancelled", "is_last_attempt", "lease_lost", "message")
+    __slots__ = (
+        "_ask",
+        "_clock",
+        "_lease_end",
+        "_ticket",
+        "attempt",
+        "cancelled",
+        "is_last_attempt",
+        "lease_lost",
+        "message",
+    )  # fmt: skip -- one name a line hides that there are few
 
     message: Message[object]
 
@@ -110,7 +120,8 @@ class Context:
         attempt: int = 1,
         is_last_attempt: bool = False,
         lease_end: float = math.inf,
-        ask_extend: Callable[[float], None] = _ask_nobody,
+        ask_extend: Callable[[int, float], None] = _ask_nobody,
+        ticket: int = 0,
         clock: Clock = SYSTEM,
     ) -> None:
         self.attempt = attempt
@@ -119,6 +130,7 @@ class Context:
         self.cancelled = False
         self._lease_end = lease_end
         self._ask = ask_extend
+        self._ticket = ticket
         self._clock = clock
 
     @property
@@ -144,4 +156,4 @@ class Context:
         """
         if not 0 < seconds <= 43_200:
             raise ValueError(f"extend({seconds!r}): seconds is a number above 0 and at most 43200")
-        self._ask(seconds)
+        self._ask(self._ticket, seconds)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import strategies as st
 
 from hadoken.pipeline.inflight import Record, State
+from hadoken.pipeline.poller import MOST_OPEN
 from hadoken.worker.pool import Call, Poll
 from tests.property import machine
 from tests.property.mutants import i2
@@ -49,16 +50,20 @@ class Places(machine.Machine):
         """What is asked for fits into the places that are free."""
         pool = self.world.pool
         polls = [call for call in calls if isinstance(call, Poll)]
-        plain = [poll for poll in polls if not poll.poller.scout]
+        plain = [poll for poll in polls if not poll.grant.scout]
         assert all(1 <= poll.request.max_messages <= 10 for poll in polls)
-        assert all(poll.request.max_messages == 1 for poll in polls if poll.poller.scout)
+        assert all(poll.request.max_messages == 1 for poll in polls if poll.grant.scout)
         assert not polls or pool.table.settling < pool.admission.max_settling or pool.draining
+        wires = [wire.call for wire in self.world.wires if isinstance(wire.call, Poll)]
         if plain:
-            granted = sum(poller.granted for poller in pool.pollers if not poller.scout)
+            granted = sum(poll.grant.size for poll in wires if not poll.grant.scout)
             active = sum(record.state is State.ACTIVE for record in pool.table.records.values())
-            assert active + granted <= pool.admission.places
-        open_polls = Counter(wire.call.poller.queue.name for wire in self.world.wires if isinstance(wire.call, Poll))
-        assert all(count == 1 for count in open_polls.values())
+            assert active + granted <= pool.places.total
+        open_polls = Counter(poll.poller.queue.name for poll in wires)
+        assert all(count == 1 for name, count in open_polls.items() if name == FIFO)
+        assert all(count <= MOST_OPEN for count in open_polls.values())
+        scouts = Counter(poll.poller.queue.name for poll in wires if poll.grant.scout)
+        assert all(count == open_polls[name] == 1 for name, count in scouts.items())
 
     def check(self) -> None:
         """The table's counts are those of its records; each record has left at most once."""
@@ -69,16 +74,20 @@ class Places(machine.Machine):
         assert states[State.SETTLING] == pool.table.settling
         assert pool.table.entered - pool.table.left == len(pool.table)
         assert all(count == 1 for count in self.removed.values())
-        open_polls = {wire.call.poller.queue.name for wire in self.world.wires if isinstance(wire.call, Poll)}
-        assert {poller.queue.name for poller in pool.pollers if poller.granted} == open_polls
+        polls = [wire.call for wire in self.world.wires if isinstance(wire.call, Poll)]
+        open_polls = Counter(poll.poller.queue.name for poll in polls)
+        assert {p.queue.name: p.receives for p in pool.pollers if p.receives} == open_polls
+        assert sum(poller.granted for poller in pool.pollers) == sum(poll.grant.size for poll in polls)
+        assert pool.admission.granted == sum(poll.grant.size for poll in polls if not poll.grant.scout)
+        assert pool.table.bytes == sum(record.size for record in pool.table.records.values())
 
     def end(self) -> None:
         """All places are free."""
         super().end()
         assert self.world.pool.table.active == 0
-        assert self.world.pool.admission.free(self.world.pool.table, self.world.pool.pollers) == (
-            self.world.pool.admission.places
-        )
+        pool = self.world.pool
+        assert pool.admission.free() == pool.places.total
+        assert pool.table.bytes == pool.admission.granted_bytes == 0
 
 
 def test_i2_places_are_granted_once_and_freed_once() -> None:

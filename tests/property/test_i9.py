@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hadoken.local.state.eventlog import What
 from hadoken.outcome import Kind, Verdict
 from hadoken.pipeline.acknowledger import Batch
+from hadoken.pipeline.inflight import Record
 from hadoken.worker.pool import RELEASED, Call
 from tests.property import machine
 from tests.property.mutants import i9
@@ -29,6 +30,7 @@ class Unstarted(machine.Machine):
         "concurrency": st.integers(1, 4),
         "visibility": st.just(600),
         "max_receives": st.just(MOST_RECEIVES),
+        "lookahead": st.sampled_from((None, 10, 60)),
     }
 
     def prepare(self) -> None:
@@ -36,6 +38,22 @@ class Unstarted(machine.Machine):
         self.received: Counter[str] = Counter()
         self.causes = 0
         self.causes_here = 0  # since the last restart
+        self.scouted: Counter[str] = Counter()  # message id -> how often a scout had found it for no thread
+        self._spy()
+
+    def _spy(self) -> None:
+        pool = self.world.pool
+        give_back = pool._give_back
+        seen = 0
+
+        def spied(record: Record, now: float) -> None:
+            nonlocal seen
+            scouted = sum(counts.scouted for counts in pool.counts.values())
+            self.scouted[record.message.message_id] += scouted - seen
+            seen = scouted
+            give_back(record, now)
+
+        pool._give_back = spied  # type: ignore[method-assign] -- a spy on one pool
 
     def allowed(self, verdict: Verdict) -> Verdict:
         """Long delays and releases, which cost a group a receive, are rationed; FIFO heads fail for short times."""
@@ -50,6 +68,7 @@ class Unstarted(machine.Machine):
         """A new pool has given nothing back yet."""
         super().restart()
         self.causes_here = 0
+        self._spy()
 
     def may_drain(self) -> bool:
         """Stops are rationed likewise."""
@@ -78,15 +97,18 @@ class Unstarted(machine.Machine):
             elif event.what is What.MOVED:
                 assert starts[event.id], f"message {event.id} was dead-lettered and never started"
         if not self.causes_here and not self.world.pool.draining:
-            assert not any(counts.unstarted for counts in self.world.pool.counts.values()), "given back without a cause"
+            for counts in self.world.pool.counts.values():
+                assert counts.unstarted == counts.scouted, "given back without a cause"
         most = self.causes + self.world.drains + 1  # and the receive that is in hand now
         for name, count in self.received.items():
             unstarted = count - starts[name]
-            assert unstarted <= most, f"message {name} was received {count} times and started {starts[name]} times"
+            assert unstarted <= most + self.scouted[name], (
+                f"message {name} was received {count} times and started {starts[name]} times"
+            )
 
 
 def test_i9_dead_lettered_and_never_started_is_none() -> None:
-    """A message is received without being started only by a stop, a release, or a delay beyond the hold limit."""
+    """A message is received and not started only by a stop, a release, a long delay, or a scout without a thread."""
     machine.run(Unstarted)
 
 

@@ -121,6 +121,7 @@ class World:
         max_receives: int = 4,
         names: tuple[str, ...] = (STANDARD, FIFO),
         hold_limit: float = 300.0,
+        lookahead: int | None = None,
     ) -> None:
         self.clock = VirtualClock()
         self.sqs = LocalSQS(clock=self.clock)
@@ -129,6 +130,7 @@ class World:
         self.names = names
         self.infos = [self._queue(name, visibility, max_receives, hold_limit) for name in names]
         self._concurrency = concurrency
+        self._lookahead = lookahead
         self.model = Model()
         self.drains = 0
         self.on_turn: list[Callable[[list[Call]], None]] = []
@@ -140,7 +142,7 @@ class World:
     def _boot(self) -> None:
         handlers = {info.name: Unrun(info.name) for info in self.infos}
         self.executor = Executor(handlers, self._concurrency, wake=self._wake, ask_extend=self._asked, clock=self.clock)
-        self.pool = Pool("default", self.infos, self.executor)
+        self.pool = Pool("default", self.infos, self.executor, lookahead=self._lookahead)
         self.pool.acknowledger._random = random.Random(self.random.random())
         for poller in self.pool.pollers:
             poller._random = random.Random(self.random.random())

@@ -47,7 +47,7 @@ class OwnError(Exception):
 
 def context(attempt: int = 1) -> Seen:
     """The context of one run."""
-    return Seen(attempt=attempt, is_last_attempt=False, lease_end=0, ask_extend=lambda _: None)
+    return Seen(attempt=attempt, is_last_attempt=False, lease_end=0, ask_extend=lambda *_: None)
 
 
 def received(body: str = '{"id":7,"total":1999}', **system: str) -> ReceivedMessage:

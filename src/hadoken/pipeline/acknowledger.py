@@ -77,7 +77,7 @@ class Batch:
     sent_at: float
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Bucket:
     """What waits for one operation on one queue. `fresh` was never sent; `again` waits for another try.
 
@@ -162,13 +162,14 @@ class Acknowledger:
     def __init__(self, margin: Margin, *, randomness: random.Random | None = None) -> None:
         self._margin = margin
         self._buckets: dict[tuple[str, Operation], Bucket] = {}
+        self._live: dict[Bucket, None] = {}  # those with something to send, so that no turn looks at all queues
         self._told: set[tuple[str, Operation, str]] = set()
         self._random = randomness or random.Random()  # noqa: S311 -- jitter, not a secret
 
     @property
     def pending(self) -> int:
         """Records that wait to be sent; those on the wire are not counted."""
-        return sum(map(len, self._buckets.values()))
+        return sum(map(len, self._live))
 
     def add(self, record: Record, now: float, *, urgent: bool = False) -> None:
         """Take over a record that is SETTLING, with its verdict; `visible_at` is set for a retry or release."""
@@ -178,17 +179,17 @@ class Acknowledger:
             operation = Operation.COPY
         else:
             operation = Operation.CHANGE if kind in (Kind.RETRY, Kind.RELEASE) else Operation.DELETE
-        self._bucket(record.queue, operation).put(record, now, urgent=urgent)
+        self._filled(record.queue, operation).put(record, now, urgent=urgent)
 
     def next_flush(self) -> float | None:
         """When `flush_due` has something to do; None while nothing is ready."""
-        at = min((bucket.due_at() for bucket in self._buckets.values()), default=math.inf)
+        at = min((bucket.due_at() for bucket in self._live), default=math.inf)
         return None if at == math.inf else at
 
     def flush_due(self, now: float, *, everything: bool = False) -> list[Batch]:
         """Build the batches that go out now: full ones, those whose linger time is over, and all if asked to."""
         batches: list[Batch] = []
-        for bucket in self._buckets.values():
+        for bucket in list(self._live):
             while bucket and (everything or bucket.due_at() <= now):
                 records = bucket.take(now)
                 if not records:
@@ -202,6 +203,8 @@ class Acknowledger:
                 handles = [record.handle for record in records]
                 request = self._request(bucket, records, now)
                 batches.append(Batch(bucket.operation, bucket.queue, records, handles, request, now))
+            if not bucket:
+                del self._live[bucket]
         return batches
 
     def answered(self, batch: Batch, failed: Mapping[int, EntryFailure], now: float) -> list[tuple[Record, End]]:
@@ -224,7 +227,7 @@ class Acknowledger:
                 # It may have been applied, and then another worker may get the message as soon as it is visible.
                 record.lease_end = min(record.lease_end, batch.sent_at + batch.request.entries[position][1])
             if batch.handles[position] != record.handle and batch.operation is not Operation.COPY:
-                self._bucket(record.queue, batch.operation).put(record, now, urgent=True)  # received anew meanwhile
+                self._filled(record.queue, batch.operation).put(record, now, urgent=True)  # received anew meanwhile
                 continue
             end = (
                 self._applied(batch, record, now)
@@ -249,7 +252,7 @@ class Acknowledger:
             if bucket is not None and bucket.discard(record):
                 if operation is not Operation.DELETE:
                     return End.LOST
-                bucket.put(record, now, urgent=True)
+                self._filled(record.queue, operation).put(record, now, urgent=True)
                 return None
         return None
 
@@ -263,7 +266,7 @@ class Acknowledger:
         if batch.operation is Operation.DELETE:
             return End.DELETED
         record.tries = 0
-        self._bucket(record.queue, Operation.DELETE).put(record, now, urgent=False)
+        self._filled(record.queue, Operation.DELETE).put(record, now, urgent=False)
         return None
 
     def _refused(self, batch: Batch, record: Record, failure: EntryFailure, now: float, draw: float) -> End | None:
@@ -308,8 +311,14 @@ class Acknowledger:
         wait = backoff.ACKNOWLEDGE.wait(record.tries, draw)
         if batch.operation is Operation.CHANGE and now + wait >= record.lease_end:
             return End.UNKNOWN
-        self._bucket(batch.queue, batch.operation).put_again(record, now + wait)
+        self._filled(batch.queue, batch.operation).put_again(record, now + wait)
         return None
+
+    def _filled(self, queue: QueueInfo, operation: Operation) -> Bucket:
+        """The bucket that something is about to be put into."""
+        bucket = self._bucket(queue, operation)
+        self._live[bucket] = None
+        return bucket
 
     def _bucket(self, queue: QueueInfo, operation: Operation) -> Bucket:
         key = (queue.name, operation)

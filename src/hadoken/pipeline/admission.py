@@ -1,14 +1,18 @@
 """Admission: no message is received without a place for it.
 
-`places = concurrency + lookahead`. A place counts a message that a handler could take: active ones, and those that an
-open receive may bring. Receives are kept full: a queue that has messages is asked again when ten places are free. A
+A place counts a message that a handler could take: active ones, and those that an open receive may bring; `places` says
+how many there are. Receives are kept full: a queue that has messages is asked again when enough places are free. A
 queue whose last receive was not full keeps one *scout* beside its neighbours: a long poll for a single message, in a
-place of its own, so that an empty queue delays no other and holds back nobody's places. Engine loop only; blocks on
-nothing.
+place of its own, so that an empty queue delays no other and holds back nobody's places.
+
+Pollers are looked at when something happens to them, not at every turn: each is in one of four rooms. *Ready* are those
+with messages, which wait for places, ordered by their share; *cold* are those that want a scout; *resting* are those
+that back off; *blocked* are those whose scout found a message but no thread. Engine loop only; blocks on nothing.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,77 +22,221 @@ from hadoken.pipeline.strategy import WeightedShare
 
 if TYPE_CHECKING:
     from hadoken.pipeline.inflight import Table
+    from hadoken.pipeline.places import Places
     from hadoken.pipeline.poller import Poller
 
-LOOKAHEAD = 10  # one full receive: the threads work on it while the next one travels
 HOT_WAIT = 1  # seconds; a busy queue's poll holds ten places, so beside others it may not wait long for messages
+MAX_BYTES = 64 * 2**20  # bytes of bodies and attributes that may be in flight
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Leave for one receive: up to `size` messages, waiting up to `wait_time` whole seconds."""
+    """Leave for one receive: up to `size` messages, probably `size_bytes`, waiting up to `wait_time` whole seconds."""
 
     poller: Poller
     size: int
     wait_time: int
     scout: bool = False
+    size_bytes: float = 0.0
 
 
 class Admission:
     """Who may receive how many messages.
 
+    Args:
+        max_bytes: of messages in flight, with those that open receives will probably bring. What one brings beyond
+            that, and scouts, can exceed it by ten messages an open receive and one a queue.
+
     Attributes:
-        places: messages that may be active or asked for at once, scouts apart.
+        granted: messages that open receives may bring, scouts apart.
+        granted_bytes: what these will probably be.
         max_waiting: bound of FIFO messages that wait behind their group's head.
         max_settling: bound of finished messages whose outcome is not confirmed.
     """
 
-    def __init__(self, concurrency: int, *, lookahead: int = LOOKAHEAD) -> None:
-        self.places = concurrency + lookahead
-        self.max_waiting = 10 * self.places  # one full receive of a single message group for each place
-        self.max_settling = max(100, 4 * self.places)
-        self._full = min(limits.RECEIVE_MESSAGES, self.places)
+    def __init__(self, places: Places, table: Table, pollers: Sequence[Poller], *, max_bytes: int = MAX_BYTES) -> None:
+        self._places = places
+        self._table = table
+        self._max_bytes = max_bytes
+        self._alone = len(pollers) == 1
         self._share = WeightedShare()
+        self._ready: list[tuple[float, int, Poller]] = []
+        self._queued: set[Poller] = set()  # those in `_ready`
+        self._cold: dict[Poller, None] = {}  # in order of arrival
+        self._resting: list[tuple[float, int, Poller]] = []
+        self._blocked: dict[Poller, None] = {}
+        self._number = 0  # breaks ties in heaps
+        self.granted = 0
+        self.granted_bytes = 0.0
+        for poller in pollers:
+            self._enlist(poller)
 
-    def free(self, table: Table, pollers: Sequence[Poller]) -> int:
+    @property
+    def max_waiting(self) -> int:
+        """One full receive of a single message group for each place."""
+        return limits.RECEIVE_MESSAGES * self._places.total
+
+    @property
+    def max_settling(self) -> int:
+        """As many as the places turn over a few times."""
+        return max(100, 4 * self._places.total)
+
+    def free(self) -> int:
         """Places neither taken nor granted; 0 when over-full (a FIFO head takes its place without asking)."""
-        granted = sum(poller.granted for poller in pollers if not poller.scout)
-        return max(0, self.places - table.active - granted)
+        return max(0, self._places.total - self._table.active - self.granted)
 
-    def grants(self, table: Table, pollers: Sequence[Poller], now: float) -> list[Grant]:
+    def grants(self, now: float) -> list[Grant]:
         """Share out what is free now; the pollers granted something count as open from here on (I2)."""
-        ready = self._ready(table, pollers, now)
-        if not ready:
+        self._rouse(now)
+        if not (self._cold or self._ready) or self._table.settling >= self.max_settling:
             return []
-        alone = len(pollers) == 1
-        grants = [Grant(p, 1, p.queue.wait_time, scout=True) for p in ready if not (p.hot or alone)]
-        free = self.free(table, pollers)
-        for poller in self._share.order(p for p in ready if p.hot or alone):
-            size = min(limits.RECEIVE_MESSAGES, free)
-            if size == 0 or (poller.hot and size < self._full):
-                break
-            free -= size
-            wait = poller.queue.wait_time if alone else min(HOT_WAIT, poller.queue.wait_time)
-            grants.append(Grant(poller, size, wait))
-        for grant in grants:
-            grant.poller.open(grant.size, scout=grant.scout)
+        grants = self._scouts(now) if self._cold else []
+        if self._ready and self.free():
+            grants.extend(self._plain(now))
         return grants
 
-    def missing(self, table: Table, pollers: Sequence[Poller], now: float) -> int:
+    def missing(self) -> int:
         """How many messages must finish before a queue that is ready to be asked is; 0 when none waits for places."""
-        ready = [p for p in self._ready(table, pollers, now) if p.hot or len(pollers) == 1]
-        return max(0, self._full - self.free(table, pollers)) if ready else 0
+        if not self._ready or self._table.settling >= self.max_settling:
+            return 0
+        return max(0, self._places.enough - self.free())
 
-    def received(self, poller: Poller, count: int) -> None:
-        """Take in the answer to a receive, for the poller and for its queue's share."""
+    def next_try(self) -> float | None:
+        """When the first of those that back off may be asked again; None when none does."""
+        while self._resting and not self._rests(self._resting[0]):
+            heapq.heappop(self._resting)
+        return self._resting[0][0] if self._resting else None
+
+    def received(self, grant: Grant, count: int, size: int) -> None:
+        """Take in the answer to a receive: `count` messages of `size` bytes in all."""
+        poller = grant.poller
+        self._close(grant)
         was_hot = poller.hot
-        poller.answered(count)
+        poller.answered(count, grant.size)
         if poller.hot and not was_hot:
             self._share.rejoin(poller)
         self._share.took(poller, count)
+        if count:
+            poller.bytes_each += (size / count - poller.bytes_each) / (2 if poller.bytes_each else 1)
+        self._enlist(poller)
 
-    def _ready(self, table: Table, pollers: Sequence[Poller], now: float) -> list[Poller]:
-        if table.settling >= self.max_settling:
-            return []
-        room = table.waiting < self.max_waiting
-        return [p for p in pollers if p.may_ask(now) and (room or not p.queue.fifo)]
+    def failed(self, grant: Grant) -> None:
+        """Take in that a receive failed, after its poller has."""
+        self._close(grant)
+        self._enlist(grant.poller)
+
+    def block(self, poller: Poller) -> None:
+        """Send no scout of this queue until a thread is free: the last one's message found none."""
+        self._cold.pop(poller, None)
+        self._blocked[poller] = None
+
+    # ---- rooms -------------------------------------------------------------------------------------------------------
+
+    def _enlist(self, poller: Poller) -> None:
+        """Put a poller to which something has happened in the room where it waits for its next receive, if it may."""
+        if poller.quiet:
+            return
+        if poller.next_try() is not None:
+            self._number += 1
+            heapq.heappush(self._resting, (poller.not_before, self._number, poller))
+        else:
+            self._admit(poller)
+
+    def _admit(self, poller: Poller) -> None:
+        if poller.hot or self._alone:
+            self._queue(poller)
+        elif not poller.receives and poller not in self._blocked:
+            self._cold[poller] = None
+
+    def _queue(self, poller: Poller) -> None:
+        if poller not in self._queued and poller.wants_more:
+            self._number += 1
+            self._queued.add(poller)
+            heapq.heappush(self._ready, (self._share.turn_of(poller), self._number, poller))
+
+    def _rouse(self, now: float) -> None:
+        """Let those go on whose back-off is over, or who waited for a thread."""
+        while self._resting and self._resting[0][0] <= now:
+            entry = heapq.heappop(self._resting)
+            if self._rests(entry):
+                self._admit(entry[2])
+        if self._blocked and self._table.active < self._places.concurrency:
+            blocked, self._blocked = self._blocked, {}
+            for poller in blocked:
+                self._enlist(poller)
+
+    @staticmethod
+    def _rests(entry: tuple[float, int, Poller]) -> bool:
+        """Whether an entry still holds: its poller may have failed anew, or work again."""
+        return entry[2].next_try() == entry[0]
+
+    # ---- grants ------------------------------------------------------------------------------------------------------
+
+    def _scouts(self, now: float) -> list[Grant]:
+        grants: list[Grant] = []
+        cold, self._cold = self._cold, {}
+        for poller in cold:
+            if not poller.may_ask(now) or poller.receives:
+                continue
+            if not self._fits(poller):
+                self._cold[poller] = None
+                continue
+            poller.open(1, scout=True)
+            grants.append(Grant(poller, 1, poller.queue.wait_time, scout=True))
+        return grants
+
+    def _plain(self, now: float) -> list[Grant]:
+        grants: list[Grant] = []
+        later: list[Poller] = []
+        while (free := self.free()) and (poller := self._next(now)) is not None:
+            fits = self._fits(poller)
+            size = min(free, fits)
+            if size and not (poller.hot and size < min(self._places.enough, fits)):
+                grants.append(self._grant(poller, size))
+                if poller.may_ask(now):
+                    self._queue(poller)
+                continue
+            later.append(poller)
+            if fits:  # it waits for places, and so do those behind it
+                break
+        for poller in later:
+            self._queue(poller)
+        return grants
+
+    def _next(self, now: float) -> Poller | None:
+        """Take the poller furthest behind its share out of those that are ready and may still be asked."""
+        while self._ready:
+            turn, _, poller = heapq.heappop(self._ready)
+            self._queued.discard(poller)
+            if not poller.may_ask(now):
+                continue
+            if self._ready and self._share.turn_of(poller) > max(turn, self._ready[0][0]):
+                self._queue(poller)  # it was served since it came here: others come first
+                continue
+            return poller
+        return None
+
+    def _fits(self, poller: Poller) -> int:
+        """Messages of this queue that there is memory for, 0..10; one at least while nothing is held."""
+        if poller.queue.fifo and self._table.waiting >= self.max_waiting:
+            return 0
+        room = self._max_bytes - self._table.bytes - self.granted_bytes
+        if room < poller.bytes_each and (len(self._table) or self.granted):
+            return 0
+        if room >= poller.bytes_each * limits.RECEIVE_MESSAGES:
+            return limits.RECEIVE_MESSAGES
+        return max(1, int(room / poller.bytes_each))
+
+    def _grant(self, poller: Poller, size: int) -> Grant:
+        patient = self._alone and not poller.receives
+        wait = poller.queue.wait_time if patient else min(HOT_WAIT, poller.queue.wait_time)
+        poller.open(size, scout=False)
+        size_bytes = size * poller.bytes_each
+        self.granted += size
+        self.granted_bytes += size_bytes
+        return Grant(poller, size, wait, size_bytes=size_bytes)
+
+    def _close(self, grant: Grant) -> None:
+        if not grant.scout:
+            self.granted -= grant.size
+            self.granted_bytes = self.granted_bytes - grant.size_bytes if self.granted else 0.0

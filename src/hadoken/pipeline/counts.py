@@ -18,6 +18,7 @@ class Counts(msgspec.Struct):
         extended: messages whose lease was extended at least once; `extensions` counts all of them.
         lost: leases that lapsed or that SQS said are lost.
         unstarted: messages given back without having been started.
+        scouted: those of them that a scout found while no thread was free for them in time.
         again: messages received again while we held them, and run only once.
         overrun: runs over their time limit.
     """
@@ -34,6 +35,7 @@ class Counts(msgspec.Struct):
     extensions: int = 0
     lost: int = 0
     unstarted: int = 0
+    scouted: int = 0
     again: int = 0
     overrun: int = 0
 

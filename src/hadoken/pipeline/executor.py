@@ -2,8 +2,8 @@
 
 Rules of this file:
 - `hand` and the methods marked so are called on the engine loop; `run` is the body of a handler thread.
-- What crosses is plain data: a `Handed` one way, a `Finished` the other. Both queues are CPython's own (`SimpleQueue`,
-  `deque`), whose single operations are atomic; there is no lock here.
+- What crosses is plain data: a `Handed` one way, a `Finished` the other. Single operations on both queues are atomic;
+  there is no lock here.
 - A thread wakes the engine when its outcome is wanted: enough have gathered, or it is about to park, or the engine has
   not been looking. Missing a wake is impossible: the engine looks again a linger time after it last saw outcomes.
 - A thread keeps nothing of a message when it parks (I8).
@@ -12,11 +12,10 @@ Rules of this file:
 from __future__ import annotations
 
 import logging
-import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -24,6 +23,7 @@ from hadoken import failure
 from hadoken.clock import SYSTEM, Clock
 from hadoken.message import Context
 from hadoken.outcome import Kind, Verdict
+from hadoken.pipeline.handover import Bed, Handover
 from hadoken.sqs.api import ReceivedMessage
 
 log = logging.getLogger("hadoken.executor")
@@ -42,7 +42,7 @@ class Runs(Protocol):
         ...
 
 
-class Handed(msgspec.Struct, frozen=True):
+class Handed(msgspec.Struct, frozen=True, gc=False):
     """One message to be handled: what the engine tells a handler thread."""
 
     ticket: int
@@ -53,11 +53,17 @@ class Handed(msgspec.Struct, frozen=True):
     lease_end: float
 
 
-class Finished(msgspec.Struct, frozen=True):
-    """What a handler thread tells the engine. `verdict` is None for a message withdrawn before its start."""
+class Finished(msgspec.Struct, frozen=True, gc=False):
+    """What a handler thread tells the engine.
+
+    Attributes:
+        verdict: None for a message withdrawn before its start.
+        took: seconds that the run took.
+    """
 
     ticket: int
     verdict: Verdict | None
+    took: float = 0.0
 
 
 class InHand(msgspec.Struct, frozen=True):
@@ -71,25 +77,41 @@ class InHand(msgspec.Struct, frozen=True):
     since: float
 
 
+class Running(NamedTuple):
+    """A run of a handler, without its message: that ends with the run (I8). `since` is the lease clock at its start."""
+
+    ticket: int
+    queue: str
+    message_id: str
+    ctx: Context
+    since: float
+
+
 class Slot:
     """The place of one handler thread: written by that thread, read by the engine and by reports.
 
     Attributes:
-        running: the message in hand and the context of its run, set and read in one step; None while idle.
+        running: what it runs, set and read in one step; None while idle.
+        bed: where it sleeps.
     """
 
-    __slots__ = ("number", "running", "thread_id")
+    __slots__ = ("_handlers", "bed", "number", "running", "thread_id")
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, handlers: Mapping[str, Runs]) -> None:
         self.number = number
         self.thread_id = 0
-        self.running: tuple[InHand, Context] | None = None
+        self.running: Running | None = None
+        self.bed = Bed()
+        self._handlers = handlers
 
     @property
     def in_hand(self) -> InHand | None:
         """The message in hand; None while idle."""
         running = self.running
-        return None if running is None else running[0]
+        if running is None:
+            return None
+        name = self._handlers[running.queue].name
+        return InHand(self.number, running.ticket, running.queue, running.message_id, name, running.since)
 
 
 class Executor:
@@ -112,10 +134,10 @@ class Executor:
         clock: Clock = SYSTEM,
     ) -> None:
         self._handlers = handlers
-        self._handed: queue.SimpleQueue[Handed | None] = queue.SimpleQueue()
+        self._handed: Handover[Handed | None] = Handover()
         self._outcomes: deque[Finished] = deque()
         self._withdrawn: set[int] = set()
-        self.slots = [Slot(number) for number in range(1, concurrency + 1)]
+        self.slots = [Slot(number, handlers) for number in range(1, concurrency + 1)]
         self._wake = wake
         self._ask_extend = ask_extend
         self._clock = clock
@@ -156,8 +178,8 @@ class Executor:
         """Set the flags of the context that runs this message; does nothing if no thread runs it."""
         for slot in self.slots:
             running = slot.running
-            if running is not None and running[0].ticket == ticket:
-                ctx = running[1]
+            if running is not None and running.ticket == ticket:
+                ctx = running.ctx
                 ctx.lease_lost |= lease_lost
                 ctx.cancelled |= cancelled
                 if lease_end:
@@ -182,11 +204,8 @@ class Executor:
         """Take back all that no thread has taken yet; returns their tickets in the order they were handed over."""
         taken: list[int] = []
         ends = 0
-        while True:
-            try:
-                handed = self._handed.get_nowait()
-            except queue.Empty:
-                break
+        while self._handed:
+            handed = self._handed.get_nowait()
             if handed is None:
                 ends += 1
             else:
@@ -210,32 +229,33 @@ class Executor:
     def run(self, slot: Slot) -> None:
         """Handle messages until told to stop. Blocks in the handlers, and while there is no message."""
         slot.thread_id = threading.get_ident()
-        while (handed := self.take()) is not None:
+        while (handed := self.take(slot)) is not None:
             finished = self._handle(handed, slot)
             del handed
             self._bring_back(finished)
 
-    def take(self) -> Handed | None:
+    def take(self, slot: Slot) -> Handed | None:
         """Wait for the next message; None means: end."""
-        return self._handed.get()
+        return self._handed.get(slot.bed)
 
     def _handle(self, handed: Handed, slot: Slot) -> Finished:
         handler = self._handlers[handed.queue]
-        started = self._clock.lease()
         ticket = handed.ticket
+        clock = self._clock
         ctx = Context(
             attempt=handed.attempt,
             is_last_attempt=handed.is_last_attempt,
             lease_end=handed.lease_end,
-            ask_extend=lambda seconds: self._ask_extend(ticket, seconds),
-            clock=self._clock,
+            ask_extend=self._ask_extend,
+            ticket=ticket,
+            clock=clock,
         )
-        in_hand = InHand(slot.number, ticket, handed.queue, handed.message.message_id, handler.name, started)
-        slot.running = (in_hand, ctx)
+        started = clock.lease()
+        slot.running = Running(ticket, handed.queue, handed.message.message_id, ctx, started)
         try:
             if ticket in self._withdrawn:
                 return Finished(ticket, None)
-            verdict = handler.run(handed.message, ctx, self._clock)
+            verdict = handler.run(handed.message, ctx, clock)
         except BaseException as error:  # noqa: BLE001 -- the thread must live, whatever user code has raised
             # `run` promises not to raise; if it does, the message goes the way of any failure. It is logged as text: a
             # record that kept the exception would keep the message with it (I8).
@@ -244,10 +264,10 @@ class Executor:
             failure.forget(error)
         finally:
             slot.running = None
-        return Finished(ticket, verdict)
+        return Finished(ticket, verdict, clock.lease() - started)
 
     def _bring_back(self, finished: Finished) -> None:
         self._outcomes.append(finished)
-        if not self._signalled and (len(self._outcomes) >= self._wanted or self._handed.empty()):
+        if not self._signalled and (len(self._outcomes) >= self._wanted or not self._handed):
             self._signalled = True
             self._wake()

@@ -10,6 +10,7 @@ Rules of this file:
 from __future__ import annotations
 
 import enum
+import sys
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ class Record:
     Attributes:
         ticket: our own number of it; never reused.
         handle: the newest receipt handle.
+        size: bytes of memory that the message's text and attribute values took when it was entered.
         received_at: lease clock; start of the 12 h that SQS allows in all.
         lease_end: lease clock; when another worker may get the message, less our margin.
         lost: the lease lapsed or SQS said so: no visibility change may be sent with this handle any more.
@@ -68,6 +70,7 @@ class Record:
         "queue",
         "received_at",
         "retries",
+        "size",
         "state",
         "ticket",
         "timeout",
@@ -83,6 +86,7 @@ class Record:
         self.message = message
         self.queue = queue
         self.handle = message.receipt_handle
+        self.size = size_of(message)
         self.received_at = received_at
         self.lease_end = lease_end
         self.timeout = queue.visibility_timeout
@@ -116,11 +120,20 @@ class Record:
         return f"<Record {self.ticket} {self.message.message_id} of {self.queue.name} {self.state.name}>"
 
 
+def size_of(message: ReceivedMessage) -> int:
+    """Bytes of memory of a message's body and attribute values."""
+    size = sys.getsizeof(message.body)
+    if message.attributes:
+        size += sum(len(each.text or each.data or b"") for each in message.attributes.values())
+    return size
+
+
 class Table:
     """All records, and how many there are of each class.
 
     Attributes:
         active, waiting, settling: how many records are in that state.
+        bytes: memory of all bodies and attribute values held.
         entered, left: records added and removed since the start.
     """
 
@@ -129,6 +142,7 @@ class Table:
         self._by_id: dict[tuple[str, str], Record] = {}
         self._finished: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._counts = [0, 0, 0, 0]
+        self.bytes = 0
         self.entered = 0
         self.left = 0
 
@@ -161,6 +175,7 @@ class Table:
         self.records[record.ticket] = record
         self._by_id[queue.name, message.message_id] = record
         self._counts[State.WAITING] += 1
+        self.bytes += record.size
         return record
 
     def move(self, record: Record, state: State) -> None:
@@ -176,6 +191,7 @@ class Table:
         if self._by_id.get(key) is record:
             del self._by_id[key]
         self._counts[record.state] -= 1
+        self.bytes -= record.size
         record.state = State.GONE
         self.left += 1
 

@@ -1,13 +1,12 @@
 """How queues of one pool share its places while several of them have messages.
 
 Weighted fair share by virtual time: each message taken moves its queue's time on by 1/weight, and the queue that is
-furthest behind is asked first. A queue that comes back from being empty starts at the time of the others, so that it
-can not claim what it did not need before.
+furthest behind is asked first; what its open receives may bring counts as taken. A queue that comes back from being
+empty starts at the time of the others, so that it can not claim what it did not need before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,9 +20,9 @@ class WeightedShare:
         self._time: dict[str, float] = {}
         self._now = 0.0  # virtual time of the queue served last
 
-    def order(self, pollers: Iterable[Poller]) -> list[Poller]:
-        """Those who may be asked, the one furthest behind its share first."""
-        return sorted(pollers, key=lambda poller: self._time.get(poller.queue.name, self._now))
+    def turn_of(self, poller: Poller) -> float:
+        """Whose turn it is: the smallest is asked first."""
+        return self._time.get(poller.queue.name, self._now) + poller.granted / poller.queue.weight
 
     def rejoin(self, poller: Poller) -> None:
         """Let a queue that had nothing start level with the others."""

@@ -34,6 +34,10 @@ class TimeLimits:
         """When `over` is to be asked again; None while nobody can be over a limit."""
         return self._next
 
+    def is_due(self, now: float) -> bool:
+        """Whether it is time to look."""
+        return self._next is not None and now >= self._next
+
     def began(self, now: float) -> None:
         """Take in that a message was handed over."""
         if self._next is None and self._shortest < math.inf:

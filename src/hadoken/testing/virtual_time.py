@@ -196,8 +196,8 @@ def _running(pool: Pool) -> Iterator[_Running]:
     for slot in pool.executor.slots:
         running = slot.running
         if running is not None:
-            in_hand, ctx = running
-            yield _Running(pool.name, in_hand.ticket, ctx.cancelled, ctx.lease_lost)
+            ctx = running.ctx
+            yield _Running(pool.name, running.ticket, ctx.cancelled, ctx.lease_lost)
 
 
 class PacedSelector(selectors.DefaultSelector):

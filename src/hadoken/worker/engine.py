@@ -24,6 +24,7 @@ from hadoken.errors import ConfigurationError, SQSError
 from hadoken.pipeline.acknowledger import Batch, Operation
 from hadoken.pipeline.executor import Executor, Runs
 from hadoken.pipeline.keeper import Extension
+from hadoken.pipeline.poller import MOST_OPEN
 from hadoken.worker.lateness import Lateness
 from hadoken.worker.lookup import look_up
 from hadoken.worker.loops import chosen, rings_early
@@ -202,7 +203,16 @@ class Engine:
         )
         for pool in self._plan.pools:
             infos = [queues[name] for name in pool.handlers]
-            self.pools.append(Pool(pool.name, infos, self.executors[pool.name], randomness=self._randomness))
+            self.pools.append(
+                Pool(
+                    pool.name,
+                    infos,
+                    self.executors[pool.name],
+                    # A poll of the botocore transport occupies a thread, and there is one for each queue.
+                    most_open=1 if self._plan.sqs_threads else MOST_OPEN,
+                    randomness=self._randomness,
+                )
+            )
         self.state = "running"
         if self._wanted_quiet:
             self._be_quiet()

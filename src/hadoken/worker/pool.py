@@ -11,8 +11,8 @@ Rules of this file:
 from __future__ import annotations
 
 import logging
-import math
 import random
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,14 +20,15 @@ from hadoken import limits
 from hadoken.errors import SQSError
 from hadoken.outcome import ACKED, Kind, Verdict
 from hadoken.pipeline.acknowledger import LINGER, LONGEST_RETRY, Acknowledger, Batch, End
-from hadoken.pipeline.admission import LOOKAHEAD, Admission
+from hadoken.pipeline.admission import MAX_BYTES, Admission, Grant
 from hadoken.pipeline.counts import Counts
 from hadoken.pipeline.executor import Executor, Finished, Handed, InHand
 from hadoken.pipeline.groups import Groups
 from hadoken.pipeline.inflight import Record, State, Table
 from hadoken.pipeline.keeper import Extension, Keeper
 from hadoken.pipeline.lease import Margin, ServerClock
-from hadoken.pipeline.poller import Poller
+from hadoken.pipeline.places import Places
+from hadoken.pipeline.poller import MOST_OPEN, Poller
 from hadoken.pipeline.queues import QueueInfo
 from hadoken.pipeline.time_limits import TimeLimits
 from hadoken.sqs import api
@@ -45,9 +46,14 @@ UNKNOWN = api.EntryFailure(api.NO_ANSWER, "the answer does not say", sender_faul
 class Poll:
     """One open receive."""
 
-    poller: Poller
+    grant: Grant
     request: api.Receive
     sent_at: float
+
+    @property
+    def poller(self) -> Poller:
+        """Whose."""
+        return self.grant.poller
 
 
 Call = Poll | Extension | Batch
@@ -55,6 +61,11 @@ Call = Poll | Extension | Batch
 
 class Pool:
     """The path of the messages of one pool.
+
+    Args:
+        lookahead: messages that may wait for a thread; None: measured, see `Places`.
+        most_open: receives of one queue that may be open at once.
+        max_bytes: of messages in flight, see `Admission`.
 
     Attributes:
         counts: logical queue name -> its counters.
@@ -66,7 +77,9 @@ class Pool:
         queues: Sequence[QueueInfo],
         executor: Executor,
         *,
-        lookahead: int = LOOKAHEAD,
+        lookahead: int | None = None,
+        most_open: int = MOST_OPEN,
+        max_bytes: int = MAX_BYTES,
         randomness: random.Random | None = None,
     ) -> None:
         self.name = name
@@ -77,8 +90,11 @@ class Pool:
         self.keeper = Keeper(self.margin)
         self.acknowledger = Acknowledger(self.margin, randomness=randomness)
         self.groups = Groups()
-        self.pollers = [Poller(queue, randomness=randomness) for queue in queues]
-        self.admission = Admission(self.concurrency, lookahead=lookahead)
+        self.pollers = [Poller(queue, most_open=most_open, randomness=randomness) for queue in queues]
+        self.places = Places(self.concurrency, linger=LINGER, lookahead=lookahead)
+        self.admission = Admission(self.places, self.table, self.pollers, max_bytes=max_bytes)
+        self._scouted: deque[tuple[float, int]] = deque()
+        self._poller_of = {poller.queue.name: poller for poller in self.pollers}
         self.counts = {queue.name: Counts() for queue in queues}
         self._drain = Drain(
             self.table,
@@ -92,25 +108,26 @@ class Pool:
         )
         self._server_clock = ServerClock()
         self._limits = TimeLimits(queues)
-        self._turned_at = -math.inf
 
     # ---- the engine's side -------------------------------------------------------------------------------------------
 
     def turn(self, now: float) -> list[Call]:
         """Do all that is due at `now` and return the calls to make, none of which may be left out."""
         calls: list[Call] = []
-        self._turned_at = now
         while True:
             self._take_outcomes(now)
             for record in self.groups.due(now):
                 if not self.abandoned:  # else the drain gives it back, like all that waits
                     self._activate(record, now)
-            for record, in_hand in self._limits.over(self.table, self.executor.in_hand(), now):
-                self._overrun(record, in_hand, now)
+            if self._limits.is_due(now):
+                for record, in_hand in self._limits.over(self.table, self.executor.in_hand(), now):
+                    self._overrun(record, in_hand, now)
             due = self.keeper.due(now)
             for record in due.lost:
                 self._lost(record, now)
             calls.extend(due.extensions)
+            if self._scouted and self._scouted[0][0] <= now:
+                self._release_scouted(now)
             if self.draining:
                 self._drain.step(now)
             calls.extend(self.acknowledger.flush_due(now, everything=self.draining))
@@ -120,14 +137,14 @@ class Pool:
 
     def next_due(self) -> float | None:
         """When the next turn is needed if nothing else happens; None if never. May be in the past: then at once."""
-        times = [
+        times = (
             self.keeper.next_due(),
             self.acknowledger.next_flush(),
             self.groups.next_try(),
             self._limits.next_look(),
-        ]
-        # One whose back-off was over at the last turn waits for places, which only another event can free.
-        times.extend(at for p in self.pollers if (at := p.next_try()) is not None and at > self._turned_at)
+            self.admission.next_try(),
+            self._scouted[0][0] if self._scouted else None,
+        )
         return min((at for at in times if at is not None), default=None)
 
     def answered(self, call: Call, answer: object, now: float) -> None:
@@ -149,7 +166,8 @@ class Pool:
     def failed(self, call: Call, error: SQSError, now: float) -> None:
         """Take in that a call of `turn` failed whole."""
         if isinstance(call, Poll):
-            call.poller.failed(error, now)
+            call.poller.failed(error, call.grant.size, now)
+            self.admission.failed(call.grant)
             return
         code = api.NO_ANSWER if api.may_be_applied(error) else error.code
         failure = api.EntryFailure(code, str(error), sender_fault=not error.transient)
@@ -164,24 +182,30 @@ class Pool:
     # ---- receiving ---------------------------------------------------------------------------------------------------
 
     def _polls(self, now: float) -> list[Call]:
-        grants = self.admission.grants(self.table, self.pollers, now)
-        return [Poll(grant.poller, grant.poller.request(grant.size, grant.wait_time), now) for grant in grants]
+        grants = self.admission.grants(now)
+        return [Poll(grant, grant.poller.request(grant.size, grant.wait_time), now) for grant in grants]
 
     def _received(self, poll: Poll, received: api.Received, now: float) -> None:
         queue = poll.poller.queue
-        self.admission.received(poll.poller, len(received.messages))
+        count = len(received.messages)
+        if count == poll.grant.size and not poll.grant.scout:
+            self.places.travelled(now - poll.sent_at)
+        held = self.table.bytes
         start = self._server_clock.lease_start(received.server_time, sent=poll.sent_at, arrived=now)
         records = [
             record
             for message in received.messages
             if (record := self._enter(message, queue, start=start, now=now)) is not None
         ]
+        self.admission.received(poll.grant, count, self.table.bytes - held)
         # One that came twice in this receive is held already, under its newest handle.
         fresh = [record for record in records if record.entry is None]
         self.keeper.hold(fresh, lease_start=start, length=queue.visibility_timeout)
         for record in records:
             if record.state is State.WAITING and self.groups.join(record) and not self.draining:
                 self._activate(record, now)
+                if poll.grant.scout:
+                    self._scouted.append((now + self.places.max_local_wait, record.ticket))
 
     def _enter(self, message: api.ReceivedMessage, queue: QueueInfo, *, start: float, now: float) -> Record | None:
         """Enter a message in the table. One that we hold already is not run beside itself: its newest handle wins."""
@@ -204,6 +228,24 @@ class Pool:
             self._settle(record, ACKED, now)
         return record
 
+    def _release_scouted(self, now: float) -> None:
+        """Give back what scouts found and no thread has taken in time: another worker may have one that is free.
+
+        On its last attempt a message stays: the next receive would dead-letter it unstarted (I9). So does the head of a
+        message group behind which others wait, who would pay for it with a receive each.
+        """
+        while self._scouted and self._scouted[0][0] <= now:
+            record = self.table.records.get(self._scouted.popleft()[1])
+            if record is None or record.state is not State.ACTIVE or self.draining:
+                continue
+            if record.is_last_attempt or record.lost or self.groups.has_next(record):
+                continue
+            if any(one.ticket == record.ticket for one in self.executor.withdraw_unstarted({record.ticket})):
+                continue  # a thread has begun it
+            self.counts[record.queue.name].scouted += 1
+            self.admission.block(self._poller_of[record.queue.name])
+            self._give_back(record, now)
+
     def _activate(self, record: Record, now: float) -> None:
         """Give a message that may run now to the handler threads."""
         self.table.move(record, State.ACTIVE)
@@ -222,7 +264,10 @@ class Pool:
     # ---- finishing ---------------------------------------------------------------------------------------------------
 
     def _take_outcomes(self, now: float) -> None:
-        for finished in self.executor.outcomes():
+        outcomes = self.executor.outcomes()
+        if outcomes:
+            self.places.ran(len(outcomes), sum(finished.took for finished in outcomes))
+        for finished in outcomes:
             self._finished(finished, now)
 
     def _finished(self, finished: Finished, now: float) -> None:
@@ -450,5 +495,5 @@ class Pool:
         if flush is None or flush > now + LINGER or self.draining:
             return 1
         batch = limits.BATCH_ENTRIES - self.acknowledger.pending % limits.BATCH_ENTRIES
-        missing = self.admission.missing(self.table, self.pollers, now)
+        missing = self.admission.missing()
         return min(batch, missing) if missing else batch

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 import pytest
 
 from hadoken.outcome import Kind
-from hadoken.pipeline.admission import Admission
+from hadoken.pipeline.admission import Admission, Grant
 from hadoken.pipeline.executor import Finished
 from hadoken.pipeline.inflight import Record, State, Table
 from hadoken.pipeline.poller import Poller
-from hadoken.worker.pool import Poll, Pool
+from hadoken.worker.pool import Pool
 from tests.property.mutants.mutant import Mutant
 
 
@@ -47,21 +46,30 @@ def _not_freed_when_the_ack_fails(patch: pytest.MonkeyPatch) -> None:
 
 
 def _grants_forget_open_receives(patch: pytest.MonkeyPatch) -> None:
-    def mutated(self: Admission, table: Table, pollers: Sequence[Poller]) -> int:
-        return max(0, self.places - table.active)
+    def mutated(self: Admission) -> int:
+        return max(0, self._places.total - self._table.active)
 
     patch.setattr(Admission, "free", mutated)
 
 
 def _place_kept_after_a_failed_receive(patch: pytest.MonkeyPatch) -> None:
-    failed = Pool.failed
+    failed = Admission.failed
 
-    def mutated(self: Pool, call: object, error: Exception, now: float) -> None:
-        failed(self, call, error, now)  # type: ignore[arg-type] -- passed on as it came
-        if isinstance(call, Poll):
-            call.poller.granted = call.request.max_messages
+    def mutated(self: Admission, grant: Grant) -> None:
+        failed(self, grant)
+        self.granted += 0 if grant.scout else grant.size
 
-    patch.setattr(Pool, "failed", mutated)
+    patch.setattr(Admission, "failed", mutated)
+
+
+def _a_receive_more_than_allowed_on_fifo(patch: pytest.MonkeyPatch) -> None:
+    made = Poller.__init__
+
+    def mutated(self: Poller, *args: object, **options: object) -> None:
+        made(self, *args, **options)  # type: ignore[arg-type] -- passed on as they came
+        self._most_open = 2
+
+    patch.setattr(Poller, "__init__", mutated)
 
 
 def _discarded_are_not_counted_off(patch: pytest.MonkeyPatch) -> None:
@@ -82,5 +90,6 @@ MUTANTS: Final = (
     Mutant("not freed on a failure such as a decode error", _not_freed_when_it_failed),
     Mutant("open receives are not counted", _grants_forget_open_receives),
     Mutant("a failed receive keeps its places", _place_kept_after_a_failed_receive),
+    Mutant("a FIFO queue has two open receives", _a_receive_more_than_allowed_on_fifo),
     Mutant("one kind of outcome is not counted off", _discarded_are_not_counted_off),
 )

@@ -55,7 +55,7 @@ def door(tmp_path: Path) -> Iterator[Door]:
 
 def context(*, last: bool = False) -> hadoken.Context:
     """A run of a handler, with nobody behind it."""
-    return hadoken.Context(attempt=3, is_last_attempt=last, lease_end=0.0, ask_extend=lambda _: None)
+    return hadoken.Context(attempt=3, is_last_attempt=last, lease_end=0.0, ask_extend=lambda *_: None)
 
 
 def library(folder: Path, *names: str) -> Path:

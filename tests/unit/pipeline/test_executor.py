@@ -52,7 +52,7 @@ class Desk:
     def work(self, count: int = 1) -> None:
         """Let the thread of the first slot handle so many messages."""
         for _ in range(count):
-            handed = self.executor.take()
+            handed = self.executor.take(self.executor.slots[0])
             assert handed is not None
             self.executor._bring_back(self.executor._handle(handed, self.executor.slots[0]))
 
@@ -78,8 +78,9 @@ def test_the_handler_gets_a_context_and_the_slot_shows_it() -> None:
             1, 7, "orders", "m7", "handlers.scripted", NOW,
         )  # fmt: skip
         ctx.extend(60)
+        desk.clock.advance(2)
         desk.executor.tell(7, lease_end=NOW + 58)
-        assert (ctx.attempt, ctx.is_last_attempt, ctx.time_left) == (1, False, 58)
+        assert (ctx.attempt, ctx.is_last_attempt, ctx.time_left) == (1, False, 56)
         desk.executor.tell(7, lease_lost=True)
         desk.executor.tell(8, cancelled=True)
         assert (ctx.lease_lost, ctx.cancelled) == (True, False)
@@ -90,7 +91,7 @@ def test_the_handler_gets_a_context_and_the_slot_shows_it() -> None:
     desk = Desk(body)
     desk.hand(7)
     desk.work()
-    assert desk.executor.outcomes()[0].verdict == ACKED
+    assert desk.executor.outcomes() == [Finished(7, ACKED, took=2)]
     assert desk.asked == [(7, 60)]
     assert desk.executor.in_hand() == []
     assert desk.executor.slots[0].running is None
@@ -182,8 +183,8 @@ def test_taking_back_leaves_nothing_to_start() -> None:
     desk.executor.stop()
     assert desk.executor.take_back() == [1, 2, 3]
     assert not desk.executor._withdrawn
-    assert desk.executor.take() is None
-    assert desk.executor.take() is None
+    assert desk.executor.take(desk.executor.slots[0]) is None
+    assert desk.executor.take(desk.executor.slots[0]) is None
     assert desk.executor.take_back() == []
 
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import queue
-from functools import partial
-
 from hadoken.clock import Clock
 from hadoken.message import Context
 from hadoken.outcome import ACKED, Verdict
-from hadoken.pipeline.executor import Executor, Finished, InHand, Slot
+from hadoken.pipeline.executor import Executor, Finished, Running, Slot
 from hadoken.sqs.api import ReceivedMessage
 
 
@@ -43,18 +40,16 @@ class Hands:
     @property
     def waiting(self) -> int:
         """Messages that no thread has taken yet."""
-        return self.executor._handed.qsize()
+        return len(self.executor._handed)
 
     def take(self) -> Slot | None:
         """Let one idle thread take the next message, as `Executor._handle` begins; None if none is idle or waits."""
         executor = self.executor
         slot = next((slot for slot in executor.slots if slot.in_hand is None), None)
         while slot is not None:
-            try:
-                job = executor._handed.get_nowait()
-            except queue.Empty:
+            job = executor._handed.get_nowait()
+            if job is None:
                 return None
-            assert job is not None
             if job.ticket in executor._withdrawn:
                 executor._bring_back(Finished(job.ticket, None))
                 continue
@@ -63,12 +58,12 @@ class Hands:
                 attempt=job.attempt,
                 is_last_attempt=job.is_last_attempt,
                 lease_end=job.lease_end,
-                ask_extend=partial(executor._ask_extend, ticket),
+                ask_extend=executor._ask_extend,
+                ticket=ticket,
                 clock=self._clock,
             )
-            name, message = executor._handlers[job.queue].name, job.message.message_id
-            slot.running = (InHand(slot.number, ticket, job.queue, message, name, self._clock.lease()), ctx)
-            self.started.append((ticket, message))
+            slot.running = Running(ticket, job.queue, job.message.message_id, ctx, self._clock.lease())
+            self.started.append((ticket, job.message.message_id))
             return slot
         return None
 
@@ -87,12 +82,12 @@ class Hands:
     def ctx(slot: Slot) -> Context:
         """The context of the handler that a thread runs."""
         assert slot.running is not None
-        return slot.running[1]
+        return slot.running.ctx
 
     def finish(self, slot: Slot, verdict: Verdict = ACKED) -> Context:
         """Let a thread end its handler, as `Executor._handle` ends; returns the context it had."""
         assert slot.running is not None
-        in_hand, ctx = slot.running
+        ticket, _, _, ctx, since = slot.running
         slot.running = None
-        self.executor._bring_back(Finished(in_hand.ticket, verdict))
+        self.executor._bring_back(Finished(ticket, verdict, self._clock.lease() - since))
         return ctx

@@ -108,7 +108,7 @@ def test_places_bound_what_is_received(bench: Bench) -> None:
     bench.run("m7")
     (poll,) = bench.polls()
     assert poll.request.max_messages == 10
-    assert bench.pool.table.active + poll.poller.granted == bench.pool.admission.places
+    assert bench.pool.table.active + poll.poller.granted == bench.pool.places.total
 
 
 def test_an_outcome_that_comes_during_a_turn_is_not_missed(bench: Bench) -> None:
