@@ -23,6 +23,7 @@ SHORT_MS = 40
 PATIENCE = 50.0  # seconds; a liveness bound, over twice what two idle cores need
 
 
+@pytest.mark.soak
 @pytest.mark.skipif(os.environ.get("HADOKEN_SOAK") != "1", reason="20 s of a whole core; set HADOKEN_SOAK=1")
 @pytest.mark.timeout(2 * PATIENCE)
 @pytest.mark.parametrize("interval", [None, 0.0005], ids=["as it is", "shortened"])
