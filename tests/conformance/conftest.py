@@ -16,7 +16,7 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from tests.support import doors, refused, table
-from tests.support.fast import Spoken, settings_for
+from tests.support.fast import Blocking, OnLoop, Spoken, settings_for
 from tests.support.local_sqs import MAX_REAL_SECONDS, Server, Sqs, boto3_client
 from tests.support.ours import Ours
 
@@ -27,7 +27,7 @@ MARKS = (
     "ours: needs a look inside, a setting that no other server has, or an answer that is not known of AWS",
 )
 # The doors that a server in real time has: a client each.
-REAL_TIME = ("http", "fast")
+REAL_TIME = ("http", "fast", "loop")
 # What a server that answers differently makes a test raise. A server that is gone raises something else.
 DIFFERENCES = (AssertionError, LookupError, ValueError, ClientError, ReadTimeoutError, pytest.fail.Exception)
 
@@ -81,6 +81,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for door in doors_of(item):
             if door not in doors.OURS:
                 item.add_marker("plants_leaks")  # how its connections end is not ours to check
+            elif door in doors.ON_LOOP:
+                item.add_marker("plants_leaks")  # the transport that all tests share sets its timer anew in any of them
             for mark in table.differences(item, door):
                 item.add_marker(pytest.mark.xfail(reason=mark, strict=True, raises=DIFFERENCES))
     items[:] = [item for item in items if item not in idle]
@@ -99,8 +101,9 @@ def server() -> Iterator[Server]:
 def http(request: pytest.FixtureRequest, server: Server) -> Iterator[Sqs]:
     """That local SQS, over HTTP, by boto3 or by our own transport."""
     client = boto3_client(server.url)
-    if request.param == "fast":
-        client = Spoken(settings_for(server.url), client)
+    if request.param != "http":
+        settings = settings_for(server.url)
+        client = Spoken(Blocking(settings) if request.param == "fast" else OnLoop(settings), client)
     client.list_queues()  # opens the connection that the tests share
     sqs = Sqs(client, lambda: server.get("events")["events"])
     sqs.url = server.url

@@ -17,7 +17,7 @@ from hadoken.sqs.boto import BotoClient, BotoTransport
 from hadoken.sqs.connection import Connection
 from hadoken.sqs.settings import Settings
 from hadoken.sqs.sockets import FastClient
-from tests.support.fast import Fast, settings_for
+from tests.support.fast import Fast, OnLoop, settings_for
 from tests.support.local_sqs import Sqs
 from tests.support.oracles import HOST
 from tests.support.waiting import GLOBAL
@@ -172,6 +172,13 @@ def over_sockets(settings: Settings, queue_url: str, entries: Sequence[api.SendE
         return asyncio.run(by_transport(cast("Any", Door()), queue_url, entries))
 
 
+def on_a_loop(settings: Settings, queue_url: str, entries: Sequence[api.SendEntry]) -> Facts:
+    """Our transport on a loop."""
+    driver = OnLoop(settings)
+    with closing(driver):
+        return driver.loop.run_until_complete(by_transport(driver.transport, queue_url, entries))
+
+
 def in_process(entries: Sequence[api.SendEntry]) -> Facts:
     """The local SQS behind the seam, without a socket."""
 
@@ -189,6 +196,7 @@ def compared(sqs: Sqs, entries: Sequence[api.SendEntry]) -> Facts:
         for check_md5 in (False, True):
             settings = structs.replace(settings_for(sqs.endpoint, sqs.bundle), check_md5=check_md5)
             assert over_sockets(settings, sqs.queue(), entries) == expected
+            assert on_a_loop(settings, sqs.queue(), entries) == expected
     else:
         assert (over_http(sqs.url, sqs.queue(), entries) if sqs.url else in_process(entries)) == expected
     return expected

@@ -18,7 +18,7 @@ import pytest
 from botocore.config import Config
 
 from tests.support.authority import Authority
-from tests.support.fast import Fast
+from tests.support.fast import Blocking, Fast, OnLoop
 from tests.support.local_sqs import Answer, Sqs, boto3_client
 from tests.support.oracles import COMMANDS, Oracle
 from tests.support.ours import Timed, TimedServer, Virtual
@@ -27,15 +27,17 @@ from tests.support.waiting import GLOBAL
 
 VARIABLE = "HADOKEN_CONFORMANCE_DOORS"
 AWS_VARIABLE = "HADOKEN_CONFORMANCE_AWS"
-OURS = ("http", "virtual", "fast", "tls")
-USUAL = ("http", "virtual", "fast")  # TLS is what `fast` is, encrypted: `make conformance` runs it too
+OURS = ("http", "virtual", "fast", "loop", "tls")
+USUAL = ("http", "virtual", "fast", "loop")  # TLS is what `loop` is, encrypted: `make conformance` runs it too
+ON_LOOP = ("loop", "tls")
 ORACLES = tuple(COMMANDS)
 AWS = "aws"
 ALL = (*OURS, *ORACLES, AWS)
 TITLES = {
     "http": "ours, HTTP",
     "virtual": "ours, in process",
-    "fast": "ours, own transport",
+    "fast": "ours, own transport, blocking",
+    "loop": "ours, own transport, on a loop",
     "tls": "ours, own transport, TLS",
     **{name: name for name in ORACLES},
     AWS: "AWS",
@@ -63,10 +65,12 @@ def opened(name: str) -> Iterator[Sqs]:
         if name == "http":
             sqs: Sqs = Timed(stack.enter_context(TimedServer()))
         elif name == "fast":
-            sqs = Fast(stack.enter_context(TimedServer()))
+            sqs = Fast(stack.enter_context(TimedServer()), Blocking)
+        elif name == "loop":
+            sqs = Fast(stack.enter_context(TimedServer()), OnLoop)
         elif name == "tls":
             authority = Authority(Path(stack.enter_context(TemporaryDirectory())))
-            sqs = Fast(stack.enter_context(TimedServer(*authority.certificate())), authority.bundle)
+            sqs = Fast(stack.enter_context(TimedServer(*authority.certificate())), OnLoop, authority.bundle)
         elif name == "virtual":
             sqs = Virtual()
         elif name == AWS:

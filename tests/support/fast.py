@@ -1,7 +1,8 @@
-"""The local SQS behind our own transport: what boto3's client is to the other doors, `FastClient.call` is here."""
+"""The local SQS behind our own transport: what boto3's client is to the other doors, both of its drivers are here."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from hadoken.errors import SQSError
 from hadoken.sqs.answer import Answer
 from hadoken.sqs.api import short_code
 from hadoken.sqs.credentials import Credentials, Keys
+from hadoken.sqs.fast import FastTransport
 from hadoken.sqs.settings import Settings
 from hadoken.sqs.sockets import FastClient
 from hadoken.sqs.wire import Call
@@ -34,11 +36,69 @@ def settings_for(url: str, bundle: Path | None = None) -> Settings:
     return Settings(url, "us-east-1", keys, ca_bundle=None if bundle is None else str(bundle), call_timeout=GLOBAL)
 
 
+class Blocking(FastClient):
+    """The driver with blocking sockets; it remembers its last answer."""
+
+    last: Answer
+
+    def _exchange(self, call: Call, data: bytes) -> Answer:
+        self.last = super()._exchange(call, data)
+        return self.last
+
+
+class OnLoop:
+    """The driver on a loop, which runs for as long as a call; it remembers its last answer.
+
+    Args:
+        settings: where SQS is.
+    """
+
+    last: Answer
+
+    def __init__(self, settings: Settings) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.transport = FastTransport(settings, self.loop, resolve=self._resolve, offload=self._offload)
+        self._read = self.transport.wire.read
+        self.transport.wire.read = self._remembering  # type: ignore[method-assign] # to see the answer of a refusal
+
+    def call(self, operation: str, parameters: Mapping[str, object]) -> dict[str, Any]:
+        """Make one call and wait for it."""
+        return self.loop.run_until_complete(self._call(operation, parameters))
+
+    def close(self) -> None:
+        """End the connections, and the loop."""
+        self.loop.run_until_complete(self._end())
+        self.loop.close()
+
+    async def _call(self, operation: str, parameters: Mapping[str, object]) -> dict[str, Any]:
+        return await self.transport.call(operation, parameters)
+
+    async def _end(self) -> None:
+        self.transport.close()
+        await asyncio.sleep(0)  # the ends of connections are told on the loop
+
+    def _remembering(self, call: Call, answer: Answer) -> Any:
+        self.last = answer
+        return self._read(call, answer)
+
+    def _resolve(self, host: str, port: int) -> asyncio.Future[Any]:
+        raise AssertionError(f"an address was looked up: {host}:{port}")
+
+    def _offload(self, work: Callable[[], Any]) -> asyncio.Future[Any]:
+        future = self.loop.create_future()
+        future.set_result(work())
+        return future
+
+
+Driver = Callable[[Settings], Blocking | OnLoop]
+
+
 class Fast(Timed):
     """The local SQS over HTTP or TLS by our own transport; tests that look at HTTP itself go to the same server.
 
     Args:
         server: in its child process; not closed here.
+        driver: what makes the calls.
         bundle: PEM file of the authority of its TLS port; None speaks plain HTTP.
 
     Attributes:
@@ -46,25 +106,25 @@ class Fast(Timed):
         bundle: as given.
     """
 
-    def __init__(self, server: TimedServer, bundle: Path | None = None) -> None:
+    def __init__(self, server: TimedServer, driver: Driver, bundle: Path | None = None) -> None:
         super().__init__(server)
         self.endpoint = server.url if bundle is None else f"https://127.0.0.1:{server.ask('tls_port')}"
         self.bundle = bundle
-        self.client = Spoken(settings_for(self.endpoint, bundle), self.client)
+        self.client = Spoken(driver(settings_for(self.endpoint, bundle)), self.client)
 
 
 class Spoken:
-    """The methods of a client of boto3, each by `FastClient.call`; what comes back has boto3's types.
+    """The methods of a client of boto3, each by `call` of our own; what comes back has boto3's types.
 
     Args:
-        settings: where SQS is.
+        driver: makes the calls; closed with this one.
         model: a client of boto3, which is asked for names and shapes only; closed with this one.
     """
 
-    def __init__(self, settings: Settings, model: Any) -> None:
+    def __init__(self, driver: Blocking | OnLoop, model: Any) -> None:
         self.exceptions = model.exceptions
         self._model = model
-        self._sends = _Kept(settings)
+        self._driver = driver
         service: Any = botocore.session.Session().get_service_model("sqs")
         self._shapes = {name: service.operation_model(name).output_shape for name in service.operation_names}
         self._names = {xform_name(name): name for name in service.operation_names}
@@ -79,13 +139,13 @@ class Spoken:
 
     def close(self) -> None:
         """Close the connections."""
-        self._sends.close()
+        self._driver.close()
         self._model.close()
 
     def _call(self, operation: str, parameters: Mapping[str, object]) -> dict[str, Any]:
         shape = self._shapes[operation]
         try:
-            answer = self._sends.call(operation, parameters)
+            answer = self._driver.call(operation, parameters)
         except SQSError as error:
             raise self._as_botocore(operation, error) from error
         found: dict[str, Any] = {} if shape is None else _typed(answer, shape)
@@ -93,7 +153,7 @@ class Spoken:
 
     def _as_botocore(self, operation: str, error: SQSError) -> ClientError:
         """The same refusal as boto3 has it, made of the same bytes; what we made of them must agree."""
-        answer = self._sends.last
+        answer = self._driver.last
         raw = {
             "status_code": answer.status,
             "headers": {name.decode(): value.decode() for name, value in answer.headers.items()},
@@ -106,16 +166,6 @@ class Spoken:
         assert facts["Message"] in str(error)
         made: type[ClientError] = self.exceptions.from_code(facts.get("QueryErrorCode", facts["Code"]))
         return made(theirs, operation)
-
-
-class _Kept(FastClient):
-    """The client under test; it remembers its last answer."""
-
-    last: Answer
-
-    def _exchange(self, call: Call, data: bytes) -> Answer:
-        self.last = super()._exchange(call, data)
-        return self.last
 
 
 def _typed(value: Any, shape: Any) -> Any:
