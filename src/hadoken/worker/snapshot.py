@@ -49,6 +49,24 @@ class PoolSnapshot(msgspec.Struct, frozen=True):
         )
 
 
+class TransportSnapshot(msgspec.Struct, frozen=True):
+    """How SQS is reached.
+
+    Attributes:
+        name: "fast", "botocore", or the class of a transport that was given.
+        reason: why botocore; else "".
+        endpoint_url: where requests go; "" for a transport that was given.
+        threads: those of the transport alone.
+        tracers: those that see none of its calls.
+    """
+
+    name: str = ""
+    reason: str = ""
+    endpoint_url: str = ""
+    threads: int = 0
+    tracers: tuple[str, ...] = ()
+
+
 class Snapshot(msgspec.Struct, frozen=True):
     """A worker.
 
@@ -57,12 +75,14 @@ class Snapshot(msgspec.Struct, frozen=True):
         requests: SQS operation -> requests sent by the engine since the start.
         pools: by name; empty until the queues are known.
         lateness: how late the engine runs.
+        transport: how SQS is reached.
     """
 
     state: str
     requests: Mapping[str, int]
     pools: Mapping[str, PoolSnapshot]
     lateness: EngineLateness = EngineLateness()
+    transport: TransportSnapshot = TransportSnapshot()
 
     @property
     def in_flight(self) -> int:

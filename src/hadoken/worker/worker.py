@@ -26,6 +26,7 @@ from hadoken.worker.banner import transport_line
 from hadoken.worker.blocking import Credentials, Resolver
 from hadoken.worker.engine import Engine
 from hadoken.worker.plan import FLUSH, plan
+from hadoken.worker.snapshot import TransportSnapshot
 from hadoken.worker.switching import SwitchInterval
 
 if TYPE_CHECKING:
@@ -258,11 +259,19 @@ class Worker:
         """
         answer: concurrent.futures.Future[Snapshot] = concurrent.futures.Future()
         if not self.engine.call(lambda: answer.set_result(self.engine.snapshot())):
-            return self.engine.snapshot()  # it has ended, so nobody changes it any more
+            answer.set_result(self.engine.snapshot())  # it has ended, so nobody changes it any more
         try:
-            return answer.result(timeout)
+            snapshot = answer.result(timeout)
         except TimeoutError as error:
             raise LifecycleError(f"the engine did not answer within {timeout:g} s") from error
+        return msgspec.structs.replace(snapshot, transport=self._way())
+
+    def _way(self) -> TransportSnapshot:
+        choice = self.choice
+        if choice is None:
+            return TransportSnapshot(type(self._sqs).__name__)
+        blind = choice.tracers if choice.name == "fast" else ()
+        return TransportSnapshot(choice.name, choice.reason, self._endpoint_url, self.plan.sqs_threads, blind)
 
     def in_hand(self) -> Mapping[str, str]:
         """Thread name -> the message it handles, in words. Thread: any."""
