@@ -11,7 +11,6 @@ from typing import Any, Final
 from hadoken.clock import SYSTEM
 from hadoken.errors import ConfigurationError, SQSDenied
 from hadoken.sqs.api import BlockingSQS, LoopSQS, Offload, SendBatch, SentBatch
-from hadoken.sqs.choose import still_clear
 from hadoken.sqs.dialling import Address, addresses_of
 from hadoken.sqs.fast import FastTransport
 from hadoken.sqs.settings import Settings
@@ -110,7 +109,9 @@ class _SteppingOnLoop:
         self._fast = fast
         self._make_aside = aside
         self._aside: LoopSQS | None = None  # made anew each time, so that it sees what was put into botocore meanwhile
-        self._client = client
+        from hadoken.sqs.choose import still_clear  # noqa: PLC0415 -- it loads botocore
+
+        self._is_clear = partial(still_clear, client)
         self._offload = offload
         self._look_at = SYSTEM.lease() + REFRESH_EVERY
 
@@ -128,7 +129,7 @@ class _SteppingOnLoop:
 
     def _now(self) -> LoopSQS:
         """Whoever may send at this moment."""
-        if not still_clear(self._client):
+        if not self._is_clear():
             if self._aside is None:
                 self._aside = ByThread(self._make_aside).on_loop(self._offload)
             return self._aside
