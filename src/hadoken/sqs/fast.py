@@ -224,9 +224,10 @@ class Exchange(asyncio.Future[Any]):
 
     def _read(self, reading: asyncio.Future[Any]) -> None:
         """Take what was made of a large answer elsewhere."""
-        if self.done() or reading.cancelled():
-            self.cancel()
-        elif (error := reading.exception()) is not None:
+        error = asyncio.CancelledError("given up") if reading.cancelled() else reading.exception()
+        if self.done():
+            return
+        if error is not None:
             self._refused(error)
         else:
             self.set_result(reading.result())

@@ -496,6 +496,46 @@ def test_a_large_answer_is_read_off_the_loop(loop: Loop, good: bool, monkeypatch
         run(loop, body(peer.url))
 
 
+@pytest.mark.parametrize("call", ["waits", "was given up"])
+def test_reading_that_is_given_up_fails_the_call(loop: Loop, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever reads elsewhere may end before; a call that nobody wants any more stays as it is."""
+    monkeypatch.setattr(wire, "LARGE", 10)
+
+    async def body(url: str) -> None:
+        async with opened(url) as sqs:
+            reading: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            monkeypatch.setattr(sqs, "offload", lambda _: reading)
+            asked = sqs.queue_url("q")
+            await until(lambda: bool(sqs.lines._idle))
+            if call == "waits":
+                reading.cancel()
+                with pytest.raises(SQSUnavailable, match="could not be read: CancelledError: given up"):
+                    await asked
+            else:
+                asked.cancel()
+                reading.set_exception(SQSUnavailable("late"))
+                await asyncio.wait({asked})
+                assert asked.cancelled()
+
+    with Peer(OK) as peer:
+        run(loop, body(peer.url))
+
+
+def test_a_call_that_never_gets_a_connection_ends_in_time(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long others are served before it; certainly it was not sent."""
+    monkeypatch.setattr("hadoken.sqs.lines.MAX_OPENING", 0)
+
+    async def body(url: str) -> SQSUnavailable:
+        async with opened(url, connect_timeout=0.1, call_timeout=0.1) as sqs:
+            with pytest.raises(SQSUnavailable, match="no connection became free in time") as raised:
+                await sqs.queue_url("q")
+            return raised.value
+
+    with Peer(OK) as peer:
+        assert run(loop, body(peer.url)).code == NOT_CONNECTED
+    assert peer.connections == 0
+
+
 def test_a_bug_in_reading_hangs_nobody(loop: Loop, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
     """Whatever reading raises, the future fails with an SQSError, and the log has the traceback."""
 
