@@ -54,7 +54,9 @@ def _panel(panel: Panel, top: int) -> str:
         length = max(1.0, (WIDTH - NAMES - VALUES) * value / longest)
         weight = "font-size='13' font-weight='600'" if ours else "font-size='13'"
         lines.append(_text(NAMES - 8, y + 13, name, INK, f"{weight} text-anchor='end'"))
-        lines.append(f"<rect x='{NAMES}' y='{y}' width='{length:.1f}' height='{BAR}' rx='2' fill='{OURS if ours else OTHERS}'/>")
+        lines.append(
+            f"<rect x='{NAMES}' y='{y}' width='{length:.1f}' height='{BAR}' rx='2' fill='{OURS if ours else OTHERS}'/>"
+        )
         lines.append(_text(NAMES + length + 6, y + 13, format(value, panel.form), FAINT, "font-size='12'"))
     return "\n".join([*lines, ""])
 

@@ -23,6 +23,7 @@ class Child:
 
     Attributes:
         pid: of the process that was started; some have children of their own.
+        patience: seconds for a run, and for its next line.
         waited: seconds from SIGTERM to its end; after `ENDING` it was killed.
     """
 
@@ -30,9 +31,10 @@ class Child:
         self._contender = contender
         self._job = job
         self.waited = 0.0
+        self.patience = PATIENCE
 
     def __enter__(self) -> Self:
-        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 -- closed by __exit__
+        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8")
         words = [self._contender.python, "-m", f"benchmarks.programs.{self._contender.program}", self._job.word()]
         self._child = subprocess.Popen(  # noqa: S603 -- ours
             words,
@@ -73,13 +75,15 @@ class Child:
             RuntimeError: it ended, said something else, or said nothing for too long.
         """
         assert self._child.stdout is not None
-        if not self.has_line(PATIENCE):
-            raise RuntimeError(f"{self._contender.name} said nothing for {PATIENCE:g} s. {self.errors()}")
+        if not self.has_line(self.patience):
+            raise RuntimeError(f"{self._contender.name} said nothing for {self.patience:g} s. {self.errors()}")
         said = self._child.stdout.readline()
         try:
             facts: dict[str, Any] = json.loads(said)
         except ValueError:
-            raise RuntimeError(f"{self._contender.name} said {said!r} instead of a line of JSON. {self.errors()}") from None
+            raise RuntimeError(
+                f"{self._contender.name} said {said!r} instead of a line of JSON. {self.errors()}"
+            ) from None
         return facts
 
     def go(self) -> None:

@@ -1,8 +1,8 @@
-"""`make bench`: hadoken and its peers on the same local SQS, in turns; about eight minutes with three rounds.
+"""`make bench`: hadoken and its peers on the same local SQS, in turns; eight minutes with three rounds.
 
-Each run gets a fresh queue that is full before it starts. The order of the contenders turns around from round to round, so
-that none always meets the machine as another left it. What needs no repeating (latency, sending, doing nothing) runs once.
-The exit code says whether all that is required was reached.
+Each run gets a fresh queue that is full before it starts. The order of the contenders turns around from round to round,
+so that none always meets the machine as another left it. What needs no repeating (latency, sending, doing
+nothing) runs once. The exit code says whether all that is required was reached.
 """
 
 from __future__ import annotations
@@ -48,8 +48,12 @@ def measure(contenders: list[Contender], rounds: int) -> report.Results:
             stock = Stock(sqs)
             for one in contenders if turn % 2 == 0 else reversed(contenders):
                 title = f"round {turn + 1}/{rounds}"
-                results.noop[one.name] += attempt(f"{title}, no-op", one, lambda one=one: run(one, stock, one.messages))
-                results.slow[one.name] += attempt(f"{title}, 50 ms", one, lambda one=one: run(one, stock, SLOW, 0.05))
+                results.noop[one.name] += attempt(
+                    f"{title}, no-op", one, lambda one=one, stock=stock: run(one, stock, one.messages)
+                )
+                results.slow[one.name] += attempt(
+                    f"{title}, 50 ms", one, lambda one=one, stock=stock: run(one, stock, SLOW, 0.05)
+                )
     with LocalSQS() as sqs:
         stock = Stock(sqs)
         for one in contenders:
@@ -62,7 +66,9 @@ def measure(contenders: list[Contender], rounds: int) -> report.Results:
                 )
             for rate, count in LATENCIES:
                 results.latency[one.name, rate] += attempt(
-                    f"latency at {rate}/s", one, lambda one=one, rate=rate, count=count: latency(one, stock, rate, count)
+                    f"latency at {rate}/s",
+                    one,
+                    lambda one=one, rate=rate, count=count: latency(one, stock, rate, count),
                 )
     results.idle = idle.watch(contenders)
     results.keeper = keeper.measure()

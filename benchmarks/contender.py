@@ -52,7 +52,7 @@ class Contender:
 
     def versions(self) -> dict[str, str]:
         """Of its packages and its Python, asked of its own interpreter."""
-        asks = "import sys; from importlib.metadata import version as v; print(sys.version.split()[0], *map(v, sys.argv[1:]))"
+        asks = "import sys; from importlib.metadata import version; print(sys.version.split()[0], *map(version, sys.argv[1:]))"
         said = subprocess.run(  # noqa: S603 -- ours
             [self.python, "-c", asks, *self.packages], capture_output=True, text=True, check=True, cwd=ROOT
         )
@@ -62,22 +62,42 @@ class Contender:
 HADOKEN = (
     Contender("hadoken", "hadoken_worker", "hadoken", ("hadoken", "botocore"), "fast", mandatory=True, messages=20_000),
     Contender(
-        "hadoken, uvloop", "hadoken_worker", "hadoken-uvloop", ("hadoken", "uvloop"), "fast", mandatory=True, messages=20_000
+        "hadoken, uvloop",
+        "hadoken_worker",
+        "hadoken-uvloop",
+        ("hadoken", "uvloop"),
+        "fast",
+        mandatory=True,
+        messages=20_000,
     ),
     Contender(
-        "hadoken, botocore", "hadoken_worker", "hadoken", ("hadoken", "botocore"), "botocore", mandatory=True, messages=4_000
+        "hadoken, botocore",
+        "hadoken_worker",
+        "hadoken",
+        ("hadoken", "botocore"),
+        "botocore",
+        mandatory=True,
+        messages=4_000,
     ),
 )
 PEER = (
     Contender("boto3 loop", "boto3_loop", "boto3", ("boto3",), mandatory=True, messages=4_000),
     Contender("Celery", "celery_worker", "celery", ("celery", "kombu"), batches=False, mandatory=True, messages=1_000),
     Contender(
-        "dramatiq", "dramatiq_worker", "dramatiq", ("dramatiq", "dramatiq-sqs"), batches=False, mandatory=True, messages=1_000
+        "dramatiq",
+        "dramatiq_worker",
+        "dramatiq",
+        ("dramatiq", "dramatiq-sqs"),
+        batches=False,
+        mandatory=True,
+        messages=1_000,
     ),
     Contender("fanferro", "fanferro_worker", "fanferro", ("fanferro",), mandatory=True, messages=10_000),
     Contender("taskiq", "taskiq_worker", "taskiq", ("taskiq", "taskiq-aio-sqs"), messages=1_000),
     Contender("sqs-workers", "sqs_workers_worker", "sqs-workers", ("sqs-workers",), messages=2_000),
-    Contender("django-tasks-sqs", "django_tasks_worker", "django-tasks", ("django", "django-tasks-sqs"), messages=1_000),
+    Contender(
+        "django-tasks-sqs", "django_tasks_worker", "django-tasks", ("django", "django-tasks-sqs"), messages=1_000
+    ),
 )
 ALL = (*HADOKEN, *PEER)
 
@@ -88,7 +108,7 @@ def named(name: str) -> Contender:
 
 
 def environment(ca: str = "") -> dict[str, str]:
-    """Variables of a measured program: no account, no file of the user, no address that a role's credentials come from."""
+    """Variables of a measured program: no account, no file of the user, no address of a role's credentials."""
     trust = {"AWS_CA_BUNDLE": ca, "SSL_CERT_FILE": ca} if ca else {}
     return {
         "AWS_ACCESS_KEY_ID": "local",

@@ -42,9 +42,7 @@ def latency(contender: Contender, stock: Stock, rate: float, messages: int) -> L
     name, url = stock.queue()
     sends = [request("SendMessage", QueueUrl=url, **entry) for entry in entries]
     whole = WARM + messages
-    job = Job(
-        "work", stock.endpoint, [name], [url], whole, starts=True, transport=contender.transport, ca=stock.sqs.ca
-    )
+    job = Job("work", stock.endpoint, [name], [url], whole, starts=True, transport=contender.transport, ca=stock.sqs.ca)
     with Child(contender, job) as child:
         await_(lambda: stock.sqs.parked() > 0, f"{contender.name} did not poll")
         sent: list[float] = []

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import http.client
 import json
-import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from benchmarks import proc
 from benchmarks.wire import Wire, request
@@ -47,12 +44,6 @@ class LocalSQS:
         self.url = self._child.stdout.readline().strip()
         if not self.url.startswith("http"):
             raise RuntimeError(f"the local SQS did not start: {self.url or 'its standard error says why'}")
-        place = urlsplit(self.url).netloc
-        self._http = (
-            http.client.HTTPSConnection(place, timeout=PATIENCE, context=ssl.create_default_context(cafile=self.ca))
-            if self.ca
-            else http.client.HTTPConnection(place, timeout=PATIENCE)
-        )
         self.wire = Wire(self.url, self.ca)
         return self
 
@@ -60,7 +51,6 @@ class LocalSQS:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.wire.close()
-        self._http.close()
         try:
             self._child.communicate(timeout=PATIENCE)  # it ends with its standard input
         except subprocess.TimeoutExpired:
@@ -97,8 +87,7 @@ class LocalSQS:
 
     def counters(self) -> dict[str, Any]:
         """The server's own counts since it started, by operation."""
-        self._http.request("GET", "/_hadoken/counters")
-        counted: dict[str, Any] = json.loads(self._http.getresponse().read())
+        counted: dict[str, Any] = self._look("counters")
         return counted
 
     def requests(self) -> Counts:
@@ -126,9 +115,14 @@ class LocalSQS:
 
     def parked(self) -> int:
         """How many long polls wait."""
-        self._http.request("GET", "/_hadoken/state")
-        return int(json.loads(self._http.getresponse().read())["parked"])
+        return int(self._look("state")["parked"])
 
     def cpu(self) -> float:
         """Seconds of CPU that the server has used."""
         return proc.cpu_seconds(self._child.pid)
+
+    def _look(self, what: str) -> dict[str, Any]:
+        said: dict[str, Any] = json.loads(
+            self.wire.call(f"GET /_hadoken/{what} HTTP/1.1\r\nHost: local\r\n\r\n".encode())
+        )
+        return said

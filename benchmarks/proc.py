@@ -1,4 +1,4 @@
-"""A process and its children seen from outside, by /proc, CPU clocks and wait4(2): nothing is asked of them. Linux only."""
+"""A process and its children seen from outside, by /proc, CPU clocks and wait4(2); Linux only."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """`make bench-production`: the same comparison in the clothes of production.
 
-TLS with a private certificate authority, 5 ms of round trip added by a relay outside the measured process, 20 ms handlers,
-one line of JSON logged for each message.
+TLS with a private certificate authority, 5 ms of round trip added by a relay outside the measured process, 20 ms
+handlers, one line of JSON logged for each message.
 """
 
 from __future__ import annotations
@@ -78,8 +78,15 @@ def main() -> int:
     load = os.getloadavg()[0]
     found, failed = measure(asked.rounds)
     where, lines = machine.look(load), requirements(found)
-    head = f"TLS, {ROUND_TRIP * 1000:g} ms of round trip added, {HANDLER * 1000:g} ms handlers, a line of JSON per message."
-    text = ["# In the clothes of production", "", where.text(), "", f"{head} Median of {asked.rounds} rounds (min - max).", ""]
+    head = f"TLS, {ROUND_TRIP * 1000:g} ms of round trip, {HANDLER * 1000:g} ms handlers, a line of JSON per message."
+    text = [
+        "# In the clothes of production",
+        "",
+        where.text(),
+        "",
+        f"{head} Median of {asked.rounds} rounds (min - max).",
+        "",
+    ]
     text += [f"| | {' | '.join(title for title, _, _ in COLUMNS)} |", f"|---{'|---' * len(COLUMNS)}|"]
     for name, runs in found.items():
         cells = [report.spread([of(run) for run in runs], form) for _, form, of in COLUMNS]

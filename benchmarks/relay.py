@@ -1,7 +1,7 @@
 """A distance: a TCP relay in a process of its own that holds every byte back for a while, each way.
 
-`python -m benchmarks.relay PORT SECONDS` relays to a port of this machine, prints the port it listens on, and ends with its
-standard input. It does not limit how much is under way, as a fast line between two cities does not.
+`python -m benchmarks.relay PORT SECONDS` relays to a port of this machine, prints the port it listens on, and ends with
+its standard input. It does not limit how much is under way, as a fast line between two cities does not.
 """
 
 from __future__ import annotations

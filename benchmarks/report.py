@@ -26,8 +26,6 @@ PURE_PYTHON = ("Celery", "dramatiq", "taskiq", "django-tasks-sqs")
 UTILISATION = 0.95
 
 
-
-
 def _lists() -> defaultdict[Any, list[Any]]:
     return defaultdict(list)
 
@@ -92,7 +90,7 @@ def median(runs: Iterable[Any], of: Callable[[Any], float]) -> float:
 
 
 def ratio(ours: Sequence[Any], theirs: Sequence[Any]) -> float:
-    """Our CPU over theirs, round by round, since what else the machine does falls on both runs of a round: the median."""
+    """Our CPU over theirs: the median over rounds, since what else the machine does falls on both of a round."""
     return median(zip(ours, theirs, strict=False), lambda pair: pair[0].cpu_ms / pair[1].cpu_ms)
 
 
@@ -111,7 +109,9 @@ def requirements(results: Results) -> list[Requirement]:
         Requirement("requests / message, 50 ms", median(slow, lambda run: run.requests_per_message), 0.25),
         Requirement("utilisation, 50 ms", median(slow, lambda run: run.utilisation), UTILISATION, least=True),
         Requirement("runs with other threads than the budget", len(threads) if noop else math.nan, 0),
-        Requirement("CPU / message sent in batches, of fanferro's", ratio(results.batched[OURS], results.batched[RUST]), 1.5),
+        Requirement(
+            "CPU / message sent in batches, of fanferro's", ratio(results.batched[OURS], results.batched[RUST]), 1.5
+        ),
         Requirement("send to start, p50 at 10 / s", median(latencies, lambda one: one.p50), 3, "ms"),
         Requirement("keeper, CPU / message held", max(held.held, held.extended) if held else math.nan, 5, "us"),
     ]
@@ -120,7 +120,12 @@ def requirements(results: Results) -> list[Requirement]:
 def text(results: Results, machine: Machine) -> str:
     """The whole report as Markdown."""
     rounds = max((len(runs) for runs in results.noop.values()), default=0)
-    lines = ["# Consumers of SQS on the same queue", "", f"{machine.text()} Concurrency 10, bodies of 200 B of JSON.", ""]
+    lines = [
+        "# Consumers of SQS on the same queue",
+        "",
+        f"{machine.text()} Concurrency 10, bodies of 200 B of JSON.",
+        "",
+    ]
     lines += [f"Full queue, handlers that do nothing: median of {rounds} rounds (min - max).", ""]
     lines += _table(results, LOADED)
     lines += ["", f"Handlers of 50 ms, sending, waiting, doing nothing. {NOTE}", "", *_table(results, REST)]
@@ -192,7 +197,8 @@ REST: Columns = (
 def _table(results: Results, columns: Columns) -> list[str]:
     lines = [f"| | {' | '.join(title for title, _ in columns)} |", f"|---{'|---' * len(columns)}|"]
     for one in results.contenders:
-        lines.append(f"| {one.name} | {' | '.join(show(results, one.name) for _, show in columns)} |")
+        cells = [show(results, one.name) for _, show in columns]
+        lines.append(f"| {one.name} | {' | '.join(cells)} |")
     return lines
 
 

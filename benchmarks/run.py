@@ -130,9 +130,10 @@ def run(
 
 
 def _sample(child: Child) -> list[proc.Look]:
-    """Look at the process 20 times a second until it reports."""
+    """Look at the process 20 times a second until it reports, or for as long as a line may take."""
     looks: list[proc.Look] = []
-    while not child.has_line(SAMPLE):
+    deadline = time.monotonic() + child.patience
+    while not child.has_line(SAMPLE) and time.monotonic() < deadline:
         looks.append(proc.look(child.pid))
     return looks
 

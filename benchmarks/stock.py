@@ -31,7 +31,9 @@ class Stock:
         key = (contender.program, size)
         if key not in self._kept:
             name, url = self.queue()
-            job = Job("send", self.sqs.url, [name], [url], ORIGINALS, size=size, ca=self.sqs.ca, transport=contender.transport)
+            job = Job(
+                "send", self.sqs.url, [name], [url], ORIGINALS, size=size, ca=self.sqs.ca, transport=contender.transport
+            )
             with Child(contender, job) as child:
                 assert child.line() == {"ready": True}
                 child.go()

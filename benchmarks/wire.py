@@ -39,7 +39,9 @@ class Wire:
         self._socket = socket.create_connection((place.hostname or "127.0.0.1", place.port or 0), PATIENCE)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if ca:
-            self._socket = ssl.create_default_context(cafile=ca).wrap_socket(self._socket, server_hostname=place.hostname)
+            self._socket = ssl.create_default_context(cafile=ca).wrap_socket(
+                self._socket, server_hostname=place.hostname
+            )
         self._rest = b""
 
     def send(self, data: bytes) -> None:

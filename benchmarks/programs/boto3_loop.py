@@ -38,7 +38,8 @@ def send(job: Job, sqs: Any) -> None:  # noqa: ANN401 -- the same
     def many(bodies: list[dict[str, Any]]) -> None:
         for start in range(0, len(bodies), BATCH):
             entries = [
-                {"Id": str(at), "MessageBody": json.dumps(body)} for at, body in enumerate(bodies[start : start + BATCH])
+                {"Id": str(at), "MessageBody": json.dumps(body)}
+                for at, body in enumerate(bodies[start : start + BATCH])
             ]
             sqs.send_message_batch(QueueUrl=job.url, Entries=entries)
 

@@ -21,7 +21,9 @@ def work(job: Job) -> None:
     for name in job.queues:
         app.queue(name, dict[str, Any]).handler()(handle)
     options: dict[str, Any] = {"transport": job.transport} if job.transport else {}
-    worker = hadoken.Worker(app, concurrency=job.concurrency, wait_time=job.wait_time, endpoint_url=job.endpoint, **options)
+    worker = hadoken.Worker(
+        app, concurrency=job.concurrency, wait_time=job.wait_time, endpoint_url=job.endpoint, **options
+    )
     watch.budget = worker.threads.total
     with worker:
         signal.sigwait([signal.SIGTERM])

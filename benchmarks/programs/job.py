@@ -68,6 +68,11 @@ class Job:
 
 def body(number: int, size: int = 200) -> dict[str, Any]:
     """A small order; as compact JSON it has `size` bytes, a few less where that is less than the fields need."""
-    order = {"n": number, "customer": f"customer-{number % 97:05}", "items": [{"sku": "A-1001", "quantity": 2}], "note": ""}
+    order = {
+        "n": number,
+        "customer": f"customer-{number % 97:05}",
+        "items": [{"sku": "A-1001", "quantity": 2}],
+        "note": "",
+    }
     order["note"] = "x" * (size - len(json.dumps(order, separators=(",", ":"))))
     return order

@@ -101,10 +101,13 @@ def say(facts: dict[str, Any]) -> None:
     _PARENT.flush()
 
 
-def send(job: Job, one: Callable[[dict[str, Any]], object], many: Callable[[list[dict[str, Any]]], object] | None) -> None:
+def send(
+    job: Job, one: Callable[[dict[str, Any]], object], many: Callable[[list[dict[str, Any]]], object] | None
+) -> None:
     """Send the job's messages by a framework's own calls; the parent looks at the process before and after.
 
     Args:
+        job: how many, and how.
         one: sends one body, and returns when SQS has it.
         many: sends them all by the framework's batches; None for a framework without.
     """
@@ -147,7 +150,9 @@ async def send_async(
 
 
 def _bodies(job: Job) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    return [body(number, job.size) for number in range(job.messages)], [body(number, job.size) for number in range(WARM)]
+    return [body(number, job.size) for number in range(job.messages)], [
+        body(number, job.size) for number in range(WARM)
+    ]
 
 
 def _turn(word: str) -> None:

@@ -28,7 +28,9 @@ def main(job: Job) -> None:
     if job.mode == "work":
         watch = probe.Probe(job)
         queues = [declare(job, watch)[0] for _ in range(job.concurrency)]
-        threads = [threading.Thread(target=each.process_queue, kwargs={"wait_second": job.wait_time}) for each in queues]
+        threads = [
+            threading.Thread(target=each.process_queue, kwargs={"wait_second": job.wait_time}) for each in queues
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
