@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import botocore.exceptions
@@ -33,16 +33,18 @@ from hadoken.sqs.api import (
     Received,
     ReceivedMessage,
     SendBatch,
+    SendEntry,
     SentBatch,
     sqs_error,
 )
 from hadoken.sqs.clients import check_client, make_client, with_made_up_identity
+from hadoken.sqs.entries import failures, sent_ids, to_change, to_delete, to_send
 from hadoken.sqs.exchange import Exchange, is_way_clear
+from hadoken.sqs.reading import damage, is_whole
 from hadoken.sqs.settings import CALL_TIMEOUT, CONNECT_TIMEOUT, POLL_GRACE
 
 if TYPE_CHECKING:
     from hadoken.sqs.connection import Connection
-from hadoken.sqs.entries import failures, sent_ids, to_change, to_delete, to_send
 
 log = logging.getLogger("hadoken.sqs")
 
@@ -74,6 +76,7 @@ class BotoClient:
     ) -> None:
         self._exchanges: list[Exchange] = []
         self._given = connection.client is not None
+        self._check_md5 = connection.check_md5
         if self._given:
             check_client(connection.client)
             self._calls = self._polls = connection.client
@@ -111,7 +114,12 @@ class BotoClient:
             **extra,
         )
         date = str(answer["ResponseMetadata"]["HTTPHeaders"].get("date", ""))
-        messages = [_message(one) for one in answer.get("Messages") or ()]
+        found = answer.get("Messages") or ()
+        messages = [
+            message
+            for message, one in ((_message(one), one) for one in found)
+            if not self._check_md5 or is_whole(message, one.get("MD5OfBody"), one.get("MD5OfMessageAttributes"))
+        ]
         return Received(messages, seconds_of(date.encode("latin-1", "replace")))
 
     def delete_batch(self, request: DeleteBatch) -> BatchAnswer:
@@ -141,6 +149,8 @@ class BotoClient:
         )
         told = {str(one.get("Id")): str(one.get("MessageId", "")) for one in answer.get("Successful") or ()}
         failed = _failed(answer, len(entries))
+        if self._check_md5:
+            failed = _damaged(answer, request.entries) | dict(failed)
         return SentBatch(sent_ids(told, failed, len(entries)), failed)
 
     def queue_url(self, name: str) -> str:
@@ -346,3 +356,15 @@ def _failed(answer: Answer, entries: int) -> Mapping[int, EntryFailure]:
         for one in answer.get("Failed") or ()
     }
     return failures(failed, {str(one.get("Id")) for one in answer.get("Successful") or ()}, entries)
+
+
+def _damaged(answer: Answer, entries: Sequence[SendEntry]) -> dict[int, EntryFailure]:
+    """What SQS got damaged, by position."""
+    done = {str(one.get("Id")): one for one in answer.get("Successful") or ()}
+    found: dict[int, EntryFailure] = {}
+    for at, entry in enumerate(entries):
+        one = done.get(str(at), {})
+        failure = damage(entry, one.get("MD5OfMessageBody"), one.get("MD5OfMessageAttributes"))
+        if failure is not None:
+            found[at] = failure
+    return found

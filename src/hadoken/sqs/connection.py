@@ -25,6 +25,9 @@ class Connection(msgspec.Struct, frozen=True):
         anonymous: sign with made-up credentials, as a local SQS accepts, so that no account is needed.
         transport: "fast" is our own, "botocore" is botocore's; "auto" takes ours unless something is in its way.
         client: a client for SQS of botocore or boto3 to use, instead of the three first.
+        check_md5: compare the digests of bodies and attributes with those that SQS tells, both ways. A message that
+            arrives damaged is logged and left for another receive; one that SQS got damaged counts as not sent. Costs
+            about 1 us a message of 200 bytes; TLS notices damage on the way by itself.
     """
 
     region: str | None = None
@@ -32,6 +35,7 @@ class Connection(msgspec.Struct, frozen=True):
     anonymous: bool = False
     transport: Transport = "auto"
     client: Any = None
+    check_md5: bool = False
 
     def blocking(self) -> BlockingSQS:
         """Make a client that works in the calling thread; imports botocore (about 0.25 s of CPU the first time).

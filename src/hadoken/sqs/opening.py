@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
 import botocore.session
+import msgspec
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.exceptions import BotoCoreError, HTTPClientError
 
@@ -87,7 +88,8 @@ class Opening:
         Raises:
             AttributeError: this botocore is built otherwise than all that are known.
         """
-        return settings_of(self._client, self.credentials(), timeouts=self._given)
+        settings = settings_of(self._client, self.credentials(), timeouts=self._given)
+        return msgspec.structs.replace(settings, check_md5=self._connection.check_md5)
 
     def boto(self, *, wait_time: float = 20, connections: int = 64) -> BotoClient:
         """A client of botocore; arguments as of `BotoClient`. Blocks while credentials are asked for."""

@@ -35,7 +35,7 @@ log = logging.getLogger("hadoken.sqs")
 # What decoding raises. A deeply nested value ends in a RecursionError, bytes that are no UTF-8 in a ValueError.
 UNREADABLE_ERRORS: Final = (msgspec.MsgspecError, RecursionError, ValueError)
 DAMAGED: Final = "DamagedMessage"
-_ALL_OF: Final = {count: frozenset(IDS[:count]) for count in range(1, len(IDS) + 1)}
+_ALL_OF: Final = {count: set(IDS[:count]) for count in range(1, len(IDS) + 1)}
 
 T = TypeVar("T")
 
@@ -106,7 +106,8 @@ def received(answer: Answer) -> Received:
 def received_and_checked(answer: Answer) -> Received:
     """The messages of a receive without those that were damaged: their lease lapses, and SQS gives them out again."""
     messages = _decoded(_CHECKED, answer.body).Messages if answer.body else None
-    return Received([one for one in messages or () if _is_whole(one)], answer.date)
+    whole = [one for one in messages or () if is_whole(one, one.body_digest, one.attributes_digest)]
+    return Received(whole, answer.date)
 
 
 def batch_answer(count: int, answer: Answer) -> BatchAnswer:
@@ -130,8 +131,10 @@ def sent_and_checked(entries: Sequence[SendEntry], answer: Answer) -> SentBatch:
     failed = _by_id(told.Failed)
     known = dict(zip(IDS, entries, strict=False))
     for one in told.Successful or ():
-        if one.Id in known and (damage := _damage(known[one.Id], one)) is not None:
-            failed.setdefault(one.Id, damage)
+        if one.Id in known:
+            failure = damage(known[one.Id], one.MD5OfMessageBody, one.MD5OfMessageAttributes)
+            if failure is not None:
+                failed.setdefault(one.Id, failure)
     return _sent(told.Successful or (), failed, len(entries))
 
 
@@ -153,6 +156,20 @@ def queue_attributes(answer: Answer) -> Mapping[str, str]:
 def refusal(answer: Answer) -> Refusal:
     """The body of an error."""
     return _decoded(_REFUSAL, answer.body)
+
+
+def is_whole(message: ReceivedMessage, body_told: str | None, attributes_told: str | None) -> bool:
+    """Whether a message has the digests that SQS tells of it; one that has not is logged."""
+    difference = _difference(message.body, body_told, message.attributes, attributes_told)
+    if difference:
+        log.error("message %s arrived damaged and is left for another receive: %s", message.message_id, difference)
+    return not difference
+
+
+def damage(entry: SendEntry, body_told: str | None, attributes_told: str | None) -> EntryFailure | None:
+    """The failure of an entry that SQS has other digests of than we; None where they agree, or none are told."""
+    difference = _difference(entry.body, body_told, entry.attributes, attributes_told)
+    return EntryFailure(DAMAGED, f"SQS got it damaged: {difference}", sender_fault=False) if difference else None
 
 
 def _decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
@@ -179,18 +196,6 @@ def _sent(done: Sequence[_Sent], failed: Mapping[str, EntryFailure], count: int)
     told = {one.Id: one.MessageId for one in done}
     found = failures(failed, told, count)
     return SentBatch(sent_ids(told, found, count), found)
-
-
-def _is_whole(message: _CheckedMessage) -> bool:
-    damage = _difference(message.body, message.body_digest, message.attributes, message.attributes_digest)
-    if damage:
-        log.error("message %s arrived damaged and is left for another receive: %s", message.message_id, damage)
-    return not damage
-
-
-def _damage(entry: SendEntry, told: _Sent) -> EntryFailure | None:
-    damage = _difference(entry.body, told.MD5OfMessageBody, entry.attributes, told.MD5OfMessageAttributes)
-    return EntryFailure(DAMAGED, f"SQS got it damaged: {damage}", sender_fault=False) if damage else None
 
 
 def _difference(body: str, body_told: str | None, attributes: Mapping[str, Attribute], told: str | None) -> str:
