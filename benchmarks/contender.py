@@ -52,7 +52,10 @@ class Contender:
 
     def versions(self) -> dict[str, str]:
         """Of its packages and its Python, asked of its own interpreter."""
-        asks = "import sys; from importlib.metadata import version; print(sys.version.split()[0], *map(version, sys.argv[1:]))"
+        asks = (
+            "import platform, sys; from importlib.metadata import version; "
+            "print(platform.python_version(), *map(version, sys.argv[1:]))"
+        )
         said = subprocess.run(  # noqa: S603 -- ours
             [self.python, "-c", asks, *self.packages], capture_output=True, text=True, check=True, cwd=ROOT
         )

@@ -151,8 +151,8 @@ def main() -> int:
     text += ["", "| polls that wait, TLS | threads | PSS MiB | CPU s until they wait | requests / s | CPU ms / s |"]
     text.append("|---|---|---|---|---|---|")
     for one in waits.values():
-        cells = f"{one.queues} | {one.threads} | {one.pss_mib:.1f} | {one.first_cpu:.2f} | {one.requests:.2f} | {one.cpu_ms:.2f}"
-        text.append(f"| {cells} |")
+        memory, waits_for = f"{one.pss_mib:.1f} | {one.first_cpu:.2f}", f"{one.requests:.2f} | {one.cpu_ms:.2f}"
+        text.append(f"| {one.queues} | {one.threads} | {memory} | {waits_for} |")
     text += ["", *report.HEAD, *(line.row() for line in lines), ""]
     facts = {
         "machine": asdict(where),
