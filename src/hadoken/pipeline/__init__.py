@@ -1,8 +1,8 @@
 """The path of a message, one file a stage.
 
     poller ───────► admission ───► in-flight table ───► executor ───► outcome ─────► acknowledger ───► SQS
-    one long poll   a place for    message + lease,     handler       Ack            batches of <= 10,
-    a queue, asks   each           one record, one      threads       Retry(after)   failed entries retried,
+    1..8 receives   a place for    message + lease,     handler       Ack            batches of <= 10,
+    a queue, ask    each           one record, one      threads       Retry(after)   failed entries retried,
     for 1..10                      final transition                   Release        out of the table only
                                         ▲                             DeadLetter     when SQS has confirmed
                                         │                             Discard
@@ -32,5 +32,5 @@ Invariants:
 - I6 Nothing of ours blocks longer than the stop deadline; every wait can be woken.
 - I7 After stop nothing of ours is left; the table is empty, or what is left is reported.
 - I8 Memory held for a message ends with the message.
-- I9 No message that a handler could take is dead-lettered unstarted because of its neighbours or a stop.
+- I9 No message that a handler could take is dead-lettered unstarted because of its neighbours, a scout or a stop.
 """
