@@ -161,6 +161,10 @@ bench-production: peers ## The same with TLS, 5 ms of round trip, 20 ms handlers
 bench-transport: peers ## What the transport alone costs: a receive, 200 waiting polls, the start
 	@$(BENCH) benchmarks.transport --rounds $(ROUNDS)
 
+.PHONY: bench-cost
+bench-cost: peers ## Requests and dollars a month, by load, queues and workers
+	@$(BENCH) benchmarks.cost
+
 .PHONY: bench-scale
 bench-scale: peers ## 1 to 400 queues, 1 to 256 handler threads, bodies of 200 B to 256 KiB
 	@$(BENCH) benchmarks.scale

@@ -1,4 +1,4 @@
-"""`make bench-scale`: hadoken at 1 to 400 queues, 1 to 256 handler threads, bodies of 200 B to 256 KiB; one run of each."""
+"""`make bench-scale`: 1 to 400 queues, 1 to 256 handler threads, bodies of 200 B to 256 KiB; one run of each."""
 
 from __future__ import annotations
 
