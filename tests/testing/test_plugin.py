@@ -252,10 +252,10 @@ def test_a_fixture_of_the_users_own_wins(project: Project) -> None:
 
 
 def test_the_plugin_loads_nothing_but_itself() -> None:
-    """What pytest loads at its start, in whatever project, is three small modules."""
+    """What pytest loads at its start, in whatever project, is four small modules."""
     code = (
         "import sys, pytest; before = set(sys.modules); import hadoken.testing.plugin; "
         "print(*sorted(set(sys.modules) - before))"
     )
     answer = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
-    assert answer.stdout.split() == ["hadoken", "hadoken.testing", "hadoken.testing.plugin"]
+    assert answer.stdout.split() == ["hadoken", "hadoken.testing", "hadoken.testing.plugin", "hadoken.version"]

@@ -69,7 +69,7 @@ class ReceivedMessage(
 
     @property
     def receive_count(self) -> int:
-        """How often SQS has handed the message out, this time included; 1 where SQS did not say."""
+        """How often SQS has handed the message out, this time included; 1 where SQS did not say a number."""
         count = self.system.get("ApproximateReceiveCount", "1")
         return int(count) if count.isdecimal() and len(count) < 10 else 1
 

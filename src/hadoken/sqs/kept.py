@@ -203,6 +203,7 @@ class Line:
     def close(self) -> None:
         """Close it."""
         self._sock.close()
+        self._reader.close()
 
     def _send(self, data: bytes, deadline: float) -> None:
         rest = memoryview(data)

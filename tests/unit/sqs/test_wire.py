@@ -304,7 +304,7 @@ def test_an_error_is_named_by_its_shape_else_by_its_older_name() -> None:
 
 @pytest.mark.parametrize(("count", "read"), [("3", 3), ("", 1), ("x", 1), ("-1", 1), ("9" * 5000, 1), ("1.5", 1)])
 def test_a_receive_count_that_is_none_counts_as_one(count: str, read: int) -> None:
-    """What is no number is what is not said."""
+    """What is no number is what is not said: the engine never stumbles over it."""
     assert ReceivedMessage("m", "h", "b", {"ApproximateReceiveCount": count}).receive_count == read
 
 
