@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import queue
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -433,6 +434,54 @@ def test_an_answer_for_a_closed_loop_is_dropped() -> None:
         return await background().submit(lambda: 7)
 
     assert asyncio.run(main()) == 7
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_answer_that_nobody_waits_for_any_more_is_dropped(fails: bool) -> None:
+    """A call that is cancelled while it is done: its outcome is nobody's, be it a result or an error."""
+    begun, gate = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        gate.wait(LIMIT)
+        if fails:
+            raise ValueError("nobody hears it")
+
+    async def main() -> int:
+        call = background().submit(work)
+        assert begun.wait(LIMIT)
+        call.cancel()
+        gate.set()
+        return await background().submit(lambda: 7)
+
+    assert asyncio.run(main()) == 7
+
+
+def test_work_that_comes_as_the_thread_ends_is_done() -> None:
+    """The last look of a thread that found nothing to do sees what came meanwhile."""
+    mine = Background()
+    mine._work.put(lambda: None)
+
+    class Late:
+        """A queue whose wait ends a moment too early."""
+
+        def __init__(self) -> None:
+            self.gets = 0
+
+        def get(self, timeout: float | None = None) -> Callable[[], None]:
+            self.gets += 1
+            if timeout is not None:
+                raise queue.Empty
+            return waiting.get()
+
+        def empty(self) -> bool:
+            return waiting.empty()
+
+    waiting = mine._work
+    mine._work = late = Late()  # type: ignore[assignment] # a double
+    assert mine._next() is not None
+    assert mine._next() is None
+    assert late.gets == 3
 
 
 def test_a_child_process_has_a_thread_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
