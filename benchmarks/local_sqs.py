@@ -15,6 +15,7 @@ from benchmarks.wire import Wire, request
 
 PATIENCE = 20.0  # seconds for the server to start or to end
 BATCH = 10  # messages of a SendMessageBatch; SQS takes no more
+BATCH_BYTES = 1_048_576  # of all its messages; the same
 
 Counts = Mapping[str, int]
 Entry = Mapping[str, Any]  # MessageBody, and MessageAttributes where there are some
@@ -62,14 +63,16 @@ class LocalSQS:
         return str(self.wire.ask("CreateQueue", QueueName=name)["QueueUrl"])
 
     def fill(self, url: str, entries: Sequence[Entry], count: int) -> None:
-        """Put `count` messages into a queue, a multiple of ten, taking `entries`, a multiple of ten too, in turns."""
-        batches = [
-            request("SendMessageBatch", QueueUrl=url, Entries=[{"Id": str(at), **one} for at, one in enumerate(ten)])
-            for ten in (entries[start : start + BATCH] for start in range(0, len(entries), BATCH))
-        ]
-        for number in range(count // BATCH):
-            answer = self.wire.call(batches[number % len(batches)])
-            assert answer.count(b"MD5OfMessageBody") == BATCH, answer
+        """Put `count` messages into a queue, taking `entries` in turns, in batches as large as SQS allows."""
+        size = max(1, min(BATCH, BATCH_BYTES // len(json.dumps(entries[0]))))
+        batches: dict[tuple[int, int], bytes] = {}
+        for start in range(0, count, size):
+            at, many = start % len(entries), min(size, count - start)
+            if (at, many) not in batches:
+                ten = [{"Id": str(n), **entries[(at + n) % len(entries)]} for n in range(many)]
+                batches[at, many] = request("SendMessageBatch", QueueUrl=url, Entries=ten)
+            answer = self.wire.call(batches[at, many])
+            assert answer.count(b"MD5OfMessageBody") == many, answer
 
     def take(self, url: str, count: int) -> list[Entry]:
         """Receive and delete `count` messages: bodies and attributes, in the order of their receipt."""
