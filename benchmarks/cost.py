@@ -1,8 +1,8 @@
 """`make bench-cost`: requests and dollars a month, by load, queues and workers; about seven minutes of short real runs.
 
-For each point, workers run for one long poll while messages are sent at a steady rate, spread over the queues.
-The server's count of their requests, without those of the sender, is projected to a month of 30 days. Prices: 0.40 dollars a
-million of standard requests after the first million, which is free.
+For each point, workers run for one long poll while messages are sent at a steady rate, spread over the queues. The
+server's count of their requests, without those of the sender, is projected to a month of 30 days. Prices: 0.40 dollars
+a million of standard requests after the first million, which is free.
 """
 
 from __future__ import annotations
