@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import os
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import Any
 
@@ -113,28 +115,68 @@ def measure_calls(sqs: LocalSQS, clothes: str, resolver: Resolver) -> list[Line]
     return lines
 
 
+async def parked(sqs: LocalSQS, count: int) -> None:
+    while sqs.parked() < count:  # noqa: ASYNC110 -- only the server knows
+        await asyncio.sleep(0.02)
+
+
 async def wait(sqs: LocalSQS, resolver: Resolver, urls: list[str]) -> list[float]:
-    """MiB, threads, CPU ms to open, longest turn of the loop in ms, and requests a second: of all polls but the first."""
-    transport = fast(sqs, resolver, asyncio.get_running_loop())
-    first = transport.receive(api.Receive(urls[0], 1, 20, 30))
-    await transport.queue_url("idle-0")
-    gc.collect()
-    memory, threads = proc.rss_bytes(os.getpid()), proc.threads(os.getpid())
-    began, turn, longest = time.process_time(), time.perf_counter(), 0.0
-    polls = [first] + [transport.receive(api.Receive(url, 1, 20, 30)) for url in urls[1:]]
-    while sum(1 for _ in transport.lines.open) < len(urls):
-        await asyncio.sleep(0)
-        now = time.perf_counter()
-        turn, longest = now, max(longest, now - turn)
-    spent = time.process_time() - began
-    asked = sum(sqs.requests().values())
-    await asyncio.gather(*polls)
-    again = [transport.receive(api.Receive(url, 1, 20, 30)) for url in urls]
-    await transport.queue_url("idle-0")
-    counted = sum(sqs.requests().values()) - asked
-    taken = proc.rss_bytes(os.getpid()) - memory
-    more = proc.threads(os.getpid()) - threads
-    for poll in again:
-        poll.cancel()
-    transport.close()
-    return [taken / MIB, float(more), spent * 1000, longest * 1000, counted / WATCHED]
+    """MiB, threads and CPU ms that all polls but the first take until they wait, and requests a second of them all."""
+    receives = [api.Receive(url, 1, 20, 30) for url in urls]
+    with closing(fast(sqs, resolver, asyncio.get_running_loop())) as transport:
+        polls = [transport.receive(receives[0])]
+        await parked(sqs, 1)
+        gc.collect()
+        memory, threads = proc.rss_bytes(os.getpid()), proc.threads(os.getpid())
+        began = time.process_time()
+        polls += map(transport.receive, receives[1:])
+        await parked(sqs, len(urls))
+        spent = time.process_time() - began
+        taken = proc.rss_bytes(os.getpid()) - memory
+        more = proc.threads(os.getpid()) - threads
+        asked, since = sum(sqs.requests().values()), time.monotonic()
+        await asyncio.gather(*polls)
+        polls = [transport.receive(receive) for receive in receives]
+        await asyncio.sleep(max(0.0, since + WATCHED - time.monotonic()))
+        rate = (sum(sqs.requests().values()) - asked) / (time.monotonic() - since)
+        for poll in polls:
+            poll.cancel()
+    await asyncio.sleep(0)
+    return [taken / MIB, float(more), spent * 1000, rate]
+
+
+def poll(name: str) -> None:
+    """Print what `wait` gives, on a loop of this name; in a process of its own, whose memory nobody has used before."""
+    with secured() as sqs, blocking() as resolver, asyncio.Runner(loop_factory=LOOPS[name]) as runner:
+        urls = [sqs.create(f"idle-{number}") for number in range(POLLS)]
+        print(json.dumps(runner.run(wait(sqs, resolver, urls))))
+
+
+def measure_polls() -> list[Line]:
+    lines: list[Line] = []
+    for name in LOOPS:
+        words = [sys.executable, "-m", "benchmarks.on_loop", name]
+        said = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603 -- ours
+        mib, threads, cpu, rate = json.loads(said.stdout)
+        what = f"{POLLS} polls over TLS, {name}"
+        lines += [
+            Line(f"{what}: memory more than one", [mib], 15, "MiB"),
+            Line(f"{what}: threads more than one", [threads], 0, "threads"),
+            Line(f"{what}: CPU until they wait", [cpu], 700, "ms"),
+            Line(f"{what}: requests a second", [rate], 10.5, "/s"),
+        ]
+    return lines
+
+
+def main() -> int:
+    load = os.getloadavg()[0]
+    lines = measure_polls()
+    with blocking() as resolver, LocalSQS() as plain, secured() as secure:
+        lines += measure_calls(plain, "HTTP", resolver)
+        os.environ["AWS_CA_BUNDLE"] = secure.ca  # where botocore looks
+        lines += measure_calls(secure, "TLS", resolver)
+    return publish("on-loop", "A request on a loop", lines, machine.look(load))
+
+
+if __name__ == "__main__":
+    sys.exit(main() if len(sys.argv) == 1 else poll(sys.argv[1]))

@@ -63,6 +63,9 @@ class Lines:
         self._waiting: deque[Sent] = deque()
         self._waiting_for_new: deque[Sent] = deque()
         self._opening: set[asyncio.Task[Line]] = set()
+        self._open: set[Line] = set()
+        self._ending: asyncio.Task[None] | None = None
+        self._ended = asyncio.Event()
         self._deadlines = Deadlines(loop)
         self._closed = False
 
@@ -97,12 +100,17 @@ class Lines:
         self._stop_opening()
 
     def close(self) -> None:
-        """Close idle lines now, and each that is in use when its answer is there."""
+        """Close idle lines now, and each that is in use when its answer is there.
+
+        A loop that ends before cancels its tasks, one of ours among them: then they close at once.
+        """
         self._closed = True
         for line in list(self._idle):
             line.close()
         self._stop_opening()
         self._deadlines.rest()
+        if (self._open or self._opening) and self._ending is None and not self._loop.is_closed():
+            self._ending = self._loop.create_task(self._see_off())
 
     # ---- called by lines ---------------------------------------------------------------------------------------------
 
@@ -124,6 +132,8 @@ class Lines:
 
     def gone(self, line: Line) -> None:
         """See `line.Owner.gone`."""
+        self._open.discard(line)
+        self._look_for_the_end()
         if line in self._idle:
             del self._idle[line]
             self._deadlines.discard(line)
@@ -163,15 +173,30 @@ class Lines:
 
     def _opened(self, opening: asyncio.Task[Line]) -> None:
         self._opening.discard(opening)
-        if not opening.cancelled():
+        if not opening.cancelled():  # else by us, since nobody waits, or at the end of the loop
             error = opening.exception()
             if error is None:
                 self._use(opening.result())
             else:
                 self._tell(reason_of(error, self._target))
-        self._open_more()
+            self._open_more()
+        self._look_for_the_end()
+
+    async def _see_off(self) -> None:
+        """Wait for what is in use. Whoever waits for it is told nothing where the loop ends: he has ended, too."""
+        try:
+            await self._ended.wait()
+        finally:
+            for line in list(self._open):
+                line.close()
+            await asyncio.sleep(0)  # so that the transports take notice
+
+    def _look_for_the_end(self) -> None:
+        if self._closed and not self._open and not self._opening:
+            self._ended.set()
 
     def _use(self, line: Line) -> None:
+        self._open.add(line)
         waiting = self._waiting_for_new or self._waiting
         if waiting:  # however short its certificate may still last: else nobody would ever be told
             request = waiting.popleft()

@@ -815,6 +815,36 @@ def test_close_lets_no_poll_outlive_its_deadline(loop: Loop) -> None:
         run(loop, body(peer))
 
 
+@pytest.mark.parametrize("stage", ["look-up", "request"])
+def test_a_loop_that_ends_takes_what_is_open_with_it(loop: Loop, stage: str) -> None:
+    """A worker at its stop deadline closes transport and loop: no socket and no task is left, and no warning."""
+    blocking = Blocking()
+    asked: list[asyncio.Future[Any]] = []
+
+    async def body(peer: Peer) -> None:
+        running = asyncio.get_running_loop()
+        never = running.create_future()
+        sqs = FastTransport(
+            Settings(peer.url, "us-east-1", Credentials.fixed(KEYS)),
+            running,
+            resolve=blocking.resolve if stage == "request" else lambda *_: never,
+            offload=blocking.offload,
+        )
+        asked.extend(sqs.receive(POLL) for _ in range(3))
+        await until(lambda: len(peer.requests if stage == "request" else sqs.lines._opening) == 3)
+        sqs.close()
+        sqs.close()
+
+    with Peer(*[silence] * 3) as peer:
+        run(loop, body(peer))
+        if stage == "request":
+            assert peer.hung_up.wait(LIMIT)
+        assert not any(one.done() for one in asked)
+        asked.clear()
+        gc.collect()
+    blocking.close()
+
+
 def test_no_timer_stays() -> None:
     """One for all deadlines while something is under way, none after close."""
 
