@@ -107,10 +107,10 @@ def test_an_interrupt_leaves_no_socket(where: str, monkeypatch: pytest.MonkeyPat
         raise KeyboardInterrupt
 
     setattr(Interrupted, where, interrupt)
-    with Peer() as peer:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         monkeypatch.setattr(kept.socket, "socket", Interrupted)
         with pytest.raises(KeyboardInterrupt):
-            connected(target_of(peer.url.replace("localhost", "127.0.0.1")), None, LIMIT)
+            connected(target_of(f"http://127.0.0.1:{listener.getsockname()[1]}/"), None, LIMIT)
         monkeypatch.undo()
     assert [sock.fileno() for sock in made] == [-1]
 
