@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import math
 import os
-from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast, get_args
 
@@ -16,6 +15,7 @@ from botocore.awsrequest import AWSPreparedRequest
 from botocore.exceptions import BotoCoreError, HTTPClientError
 
 from hadoken.errors import ConfigurationError
+from hadoken.sqs.answer import seconds_of
 from hadoken.sqs.boto import BotoClient
 from hadoken.sqs.choose import FAST, Choice, choose
 from hadoken.sqs.clients import check_client, make_client, with_made_up_identity
@@ -123,9 +123,9 @@ class Opening:
         request = AWSPreparedRequest("GET", self.endpoint_url, {}, None, stream_output=False)
         try:
             answer = self._client._endpoint.http_session.send(request)  # noqa: SLF001 -- with the client's TLS and proxy
-            return parsedate_to_datetime(answer.headers["Date"]).timestamp()
-        except (BotoCoreError, HTTPClientError, KeyError, ValueError):
+        except (BotoCoreError, HTTPClientError):
             return None
+        return seconds_of(str(answer.headers.get("Date", "")).encode("latin-1", "replace"))
 
     def credentials(self) -> Credentials:
         """What requests are signed with. Blocks while they are asked for."""
