@@ -104,8 +104,14 @@ class Line(asyncio.BufferedProtocol):
         """Send a request; it is told the answer."""
         self._request = request
         request.line = self
-        tls = self.tls
-        self._transport.write(request.data if tls is None else tls.encrypt(request.data))
+        data = request.data
+        if self.tls is not None:
+            try:
+                data = self.tls.encrypt(data)
+            except ssl.SSLError as error:
+                self._broken(error)
+                return
+        self._transport.write(data)
 
     def close(self) -> None:
         """Close it. A request under way is not told: whoever closes it knows."""

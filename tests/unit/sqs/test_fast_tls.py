@@ -322,6 +322,22 @@ def test_a_large_request(loop: Loop, authority: Authority, reads: bool) -> None:
         run(loop, body(peer.url))
 
 
+def test_a_connection_that_cannot_encrypt_is_replaced(loop: Loop, authority: Authority) -> None:
+    """Whatever OpenSSL has against it: nothing is raised by the call itself."""
+
+    async def body(url: str) -> str:
+        async with opened(url, ca_bundle=str(authority.bundle)) as sqs:
+            await sqs.queue_url("q")
+            (line,) = sqs.lines._idle
+            assert line.tls is not None
+            line.tls.goodbye()  # after which it may say no more
+            return await sqs.queue_url("q")
+
+    with Peer(OK, OK, tls=authority.server_context()) as peer:
+        assert run(loop, body(peer.url)) == "http://sqs/1/q"
+    assert peer.connections == 2
+
+
 def test_idle_connections_are_closed_with_a_goodbye(loop: Loop, authority: Authority) -> None:
     """The server sees an end of TLS, not a connection that was cut off."""
     said: list[bytes] = []
