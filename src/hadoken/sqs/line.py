@@ -64,6 +64,7 @@ class Line(asyncio.BufferedProtocol):
         loop: the loop it lives on.
 
     Attributes:
+        closed: whether it is closed.
         ready: done once requests may be sent; fails where TLS does.
         deadline: seconds of the loop's clock until which it may stay idle.
         good_until: seconds of the loop's clock after which it sends no more requests.
@@ -74,13 +75,13 @@ class Line(asyncio.BufferedProtocol):
     __slots__ = (
         "_buffer",
         "_clogged",
-        "_closed",
         "_loop",
         "_owner",
         "_reader",
         "_request",
         "_transport",
         "_used",
+        "closed",
         "deadline",
         "good_until",
         "ready",
@@ -94,7 +95,7 @@ class Line(asyncio.BufferedProtocol):
         self._reader = AnswerReader()
         self._request: Request | None = None
         self._clogged = False  # whether bytes of ours wait to be taken by the system
-        self._closed = False
+        self.closed = False
         self._used = False
         self.tls = tls
         self.ready: asyncio.Future[None] = loop.create_future()
@@ -115,7 +116,7 @@ class Line(asyncio.BufferedProtocol):
 
     def close(self) -> None:
         """Close it. A request under way is not told: whoever closes it knows."""
-        if self._closed:
+        if self.closed:
             return
         idle = self._request is None
         self._end()
@@ -164,7 +165,7 @@ class Line(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Take in that it is closed."""
-        if not self._closed:
+        if not self.closed:
             self._broken(exc or ConnectionResetError("the other side closed it"))
 
     def pause_writing(self) -> None:
@@ -205,7 +206,7 @@ class Line(asyncio.BufferedProtocol):
             self.ready.set_result(None)
         if plain:
             self._read(plain)
-        if tls.ended and not self._closed:
+        if tls.ended and not self.closed:
             self._ended(whole=True)
 
     def _answered(self, request: Request, answer: Answer) -> None:
@@ -250,7 +251,7 @@ class Line(asyncio.BufferedProtocol):
             _tell(request, NO_ANSWER, f"the connection broke: {error}")
 
     def _end(self) -> None:
-        self._closed = True
+        self.closed = True
         self._request = None
         self._reader.close()
         self._owner.gone(self)

@@ -196,6 +196,9 @@ class Lines:
             self._ended.set()
 
     def _use(self, line: Line) -> None:
+        if line.closed:  # since it was opened: nobody was told, for nobody had it yet
+            self._tell("the other side closed the connection at once")
+            return
         self._open.add(line)
         waiting = self._waiting_for_new or self._waiting
         if waiting:  # however short its certificate may still last: else nobody would ever be told

@@ -24,7 +24,9 @@ from hadoken.sqs import wire
 from hadoken.sqs.answer import MAX_HEAD
 from hadoken.sqs.api import NO_ANSWER, NO_CREDENTIALS, NOT_CONNECTED, Receive, SendBatch, SendEntry
 from hadoken.sqs.credentials import Credentials, Keys
+from hadoken.sqs.dialling import Dialler
 from hadoken.sqs.fast import FastTransport
+from hadoken.sqs.line import Line, Owner
 from hadoken.sqs.settings import Settings
 from hadoken.sqs.wire import UNREADABLE
 from tests.support.on_loop import KEYS, LIMIT, LOOPS, Blocking, Loop, left, opened, run, timers, until
@@ -263,6 +265,39 @@ def test_what_was_sent_once_never_counts_as_not_sent(loop: Loop) -> None:
         assert run(loop, body(peer.url)).code == NO_ANSWER
 
 
+@pytest.mark.parametrize("requests", [1, 0], ids=["wanted", "not wanted any more"])
+def test_a_connection_that_closes_before_it_is_used_is_never_used(
+    loop: Loop, requests: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its end comes in the same turn in which it was opened: the request is told, and not sent to nobody."""
+    opening = Dialler.open
+
+    async def open_and_lose(self: Dialler, owner: Owner) -> Line:
+        line = await opening(self, owner)
+        line.close()
+        return line
+
+    async def body(url: str) -> None:
+        async with opened(url) as sqs:
+            monkeypatch.setattr(Dialler, "open", open_and_lose)
+            asked = sqs.queue_url("q")
+            if not requests:
+                asked.cancel()
+            await asyncio.wait({asked})
+            await until(lambda: not left(sqs))
+            if requests:
+                error = asked.exception()
+                assert isinstance(error, SQSUnavailable)
+                assert error.code == NOT_CONNECTED
+                assert "GetQueueUrl failed: the other side closed the connection at once" in str(error)
+            monkeypatch.setattr(Dialler, "open", opening)
+            assert await sqs.queue_url("q") == "http://sqs/1/q"
+
+    with Peer(OK) as peer:
+        run(loop, body(peer.url))
+    assert len(peer.requests) == 1
+
+
 @pytest.mark.parametrize("at", ["coming back", "being taken", "idle"])
 def test_an_old_connection_is_not_used(loop: Loop, at: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond its age it is replaced before anything is sent by it, and an idle one closes by its own deadline."""
@@ -451,10 +486,11 @@ def test_a_large_request_arrives_whole(loop: Loop) -> None:
 
 def test_a_connection_that_answers_before_it_has_read_is_not_used_again(loop: Loop) -> None:
     """The rest of the old request would come before the new one."""
+    heard = threading.Event()
 
     def refuse(served: Served) -> None:
         served.send(answer(b'{"__type":"x#RequestTooLong","message":"long"}', status="413 Too Large"))
-        served.wait_for_end()
+        assert heard.wait(LIMIT)
 
     class Hasty(Peer):
         """Answers the first connection as soon as it has read a byte."""
@@ -469,6 +505,7 @@ def test_a_connection_that_answers_before_it_has_read_is_not_used_again(loop: Lo
             with pytest.raises(SQSError, match="RequestTooLong"):
                 await sqs.send_batch(SendBatch("http://sqs/1/q", [SendEntry("x" * 1_000_000)] * 10))
             assert not sqs.lines._idle
+            heard.set()
             return await sqs.queue_url("q")
 
     with Hasty(OK) as peer:
