@@ -24,7 +24,7 @@ from benchmarks.run import Run, run
 from benchmarks.stock import Stock
 from tests.support.authority import Authority
 
-MESSAGES, HANDLER, ROUND_TRIP = 1_000, 0.02, 0.005
+MESSAGES, HANDLER, ROUND_TRIP = 2_000, 0.02, 0.005
 COLUMNS = (
     ("CPU s / 1,000", ".3f", lambda run: run.cpu_ms),
     ("messages / s", ",.0f", lambda run: run.per_second),

@@ -64,6 +64,10 @@ class Places:
         """Take in the round trip of a receive that SQS answered at once, since it was full."""
         self._trip += (seconds - self._trip) * TRIP_SMOOTH
 
+    def ending(self, active: int, seconds: float) -> float:
+        """How many of the active messages will probably have been handled within so many seconds; 0 when not known."""
+        return 0.0 if self._run is None else min(active, self.concurrency) * seconds / max(self._run, 1e-6)
+
     def _measure(self) -> None:
         run = self._run
         if run is None or run >= self.max_local_wait:

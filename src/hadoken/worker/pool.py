@@ -38,6 +38,7 @@ log = logging.getLogger("hadoken.pool")
 
 LAPSED = "it was not extended in time"
 GIVEN_BACK = (Kind.RETRY, Kind.RELEASE)
+LOOK = LINGER / 2  # seconds after which the engine looks for outcomes by itself, while many end
 GONE_ELSEWHERE = (End.LOST, End.UNKNOWN)
 UNKNOWN = api.EntryFailure(api.NO_ANSWER, "the answer does not say", sender_fault=False)
 
@@ -94,6 +95,7 @@ class Pool:
         self.places = Places(self.concurrency, linger=LINGER, lookahead=lookahead)
         self.admission = Admission(self.places, self.table, self.pollers, max_bytes=max_bytes)
         self._scouted: deque[tuple[float, int]] = deque()
+        self._look_at: float | None = None  # when to look for outcomes that nobody called for
         self._poller_of = {poller.queue.name: poller for poller in self.pollers}
         self.counts = {queue.name: Counts() for queue in queues}
         self._drain = Drain(
@@ -144,6 +146,7 @@ class Pool:
             self._limits.next_look(),
             self.admission.next_try(),
             self._scouted[0][0] if self._scouted else None,
+            self._look_at,
         )
         return min((at for at in times if at is not None), default=None)
 
@@ -267,6 +270,9 @@ class Pool:
         outcomes = self.executor.outcomes()
         if outcomes:
             self.places.ran(len(outcomes), sum(finished.took for finished in outcomes))
+            self._look_at = now + LOOK
+        elif self._look_at is not None and now >= self._look_at:
+            self._look_at = None  # it has become quiet: from now on the first outcome calls
         for finished in outcomes:
             self._finished(finished, now)
 
@@ -490,9 +496,19 @@ class Pool:
     # ---- small things ------------------------------------------------------------------------------------------------
 
     def _enough(self, now: float) -> int:
-        """Outcomes for which the engine wants to be woken: each, unless it will look soon anyway."""
+        """Outcomes for which the engine wants to be woken: each, unless it will look soon anyway.
+
+        It will where outcomes linger, and where so many runs end within `LOOK` that the first of the next batch need
+        not call: each wake costs as much as handing ten messages over.
+        """
+        if self.draining:
+            self._look_at = None
+            return 1
         flush = self.acknowledger.next_flush()
-        if flush is None or flush > now + LINGER or self.draining:
+        if flush is not None and flush <= now + LINGER:
+            self._look_at = None
+        elif self._look_at is None or self.places.ending(self.table.active, LOOK) < limits.BATCH_ENTRIES:
+            self._look_at = None
             return 1
         batch = limits.BATCH_ENTRIES - self.acknowledger.pending % limits.BATCH_ENTRIES
         missing = self.admission.missing()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -33,8 +34,11 @@ class Load:
         self.hands = Hands(self.executor, self.clock)
         self.requests: Counter[str] = Counter()
         self.busy = 0.0
+        self.wakes = 0
+        self.turns = 0
         self.most_unstarted = 0
         self._run = run
+        self.left = math.inf  # messages that SQS still has
         self._trip = trip
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._number = itertools.count()
@@ -70,9 +74,11 @@ class Load:
         return sum(counts.deleted for counts in self.pool.counts.values())
 
     def _woken(self) -> None:
+        self.wakes += 1
         self._awake = True
 
     def _turn(self) -> None:
+        self.turns += 1
         self._awake = False
         for call in self.pool.turn(self.clock.lease()):
             self.requests[type(call).__name__] += 1
@@ -82,6 +88,8 @@ class Load:
     def _answer(self, call: object) -> None:
         now = self.clock.lease()
         if isinstance(call, Poll):
+            if not self.left:
+                return  # it waits for messages
             self.pool.answered(call, Received([message(n) for n in self._take(call.request.max_messages)]), now)
         else:
             assert isinstance(call, Batch)
@@ -90,7 +98,9 @@ class Load:
         self._awake = True
 
     def _take(self, count: int) -> Iterator[str]:
-        return itertools.islice(self._names, count)
+        some = int(min(count, self.left))
+        self.left -= some
+        return itertools.islice(self._names, some)
 
     def _start(self) -> None:
         for slot in self.hands.take_all():
@@ -151,3 +161,33 @@ def test_many_queues_share_places_with_full_receives() -> None:
     before = load.deleted
     load.go(5)
     assert sum(load.requests.values()) / (load.deleted - before) <= 0.21
+
+
+def test_busy_threads_call_the_engine_once_for_ten_outcomes() -> None:
+    """While so many come that it looks anyway, the first of a batch need not call it."""
+    load = Load(jitter(0.02))
+    load.go(2)
+    before, load.wakes = load.deleted, 0
+    load.go(4)
+    assert load.wakes / (load.deleted - before) <= 0.11
+
+
+def test_the_last_outcomes_of_a_burst_are_told_in_time() -> None:
+    """Nobody calls for them: the engine looks, they linger, they go; and then it has nothing more to look for."""
+    load = Load(jitter(0.02))
+    load.go(2)
+    load.left = 7
+    load.go(1)
+    assert not load.pool.table.active
+    assert not load.pool.table.settling
+    load.turns = 0
+    load.go(60)
+    assert load.turns == 0
+
+
+def test_slow_outcomes_call_the_engine_at_once() -> None:
+    """Where few end in the time of a look, each lingers for a tenth of a second and no longer."""
+    load = Load(lambda: 0.4, concurrency=1)
+    load.go(20)
+    assert load.deleted >= 47  # each takes 0.4 s, and its delete as long as it lingers and travels
+    assert load.wakes >= load.deleted
