@@ -8,8 +8,8 @@ Rules of this file:
 - The engine's calls return an `asyncio.Future` of the running loop: it can be awaited, and a callback on it costs no
   task.
 
-Implementations: `sqs.boto` (any botocore client, in fixed threads) and `local.inprocess` (the local SQS without a
-socket).
+Implementations: `sqs.fast` (connections of our own on the loop), `sqs.boto` (any botocore client, in fixed threads) and
+`local.inprocess` (the local SQS without a socket).
 """
 
 from __future__ import annotations
