@@ -16,6 +16,7 @@ import random
 import socket
 import ssl
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from hadoken.clock import SYSTEM
@@ -141,12 +142,14 @@ class Dialler:
         session = self._session if self._session_until > self._loop.time() else None
         try:
             tls = None if context is None else Tls(context, self._target.host, session)
-            line = Line(owner, self._buffer, tls, self._loop)
-            await self._loop.create_connection(lambda: line, sock=sock)
         except BaseException:
             sock.close()
             raise
+        line = Line(owner, self._buffer, tls, self._loop)
+        connecting = self._loop.create_task(self._loop.create_connection(lambda: line, sock=sock))
+        connecting.add_done_callback(partial(self._handed_over, sock))
         try:
+            await asyncio.shield(connecting)  # a matter of a turn or two; cancelled, nobody knows whose the socket is
             await line.ready
         except BaseException:
             line.close()
@@ -157,6 +160,12 @@ class Dialler:
             age = min(age, tls.expires() - SYSTEM.wall())
         line.good_until = self._loop.time() + age
         return line
+
+    def _handed_over(self, sock: socket.socket, _: object) -> None:
+        # The loop has the socket now. uvloop closes it by its number, and an object that is left would do so again,
+        # when that may be the number of another file.
+        if not isinstance(self._loop, asyncio.BaseEventLoop):
+            sock.detach()
 
 
 def reason_of(error: BaseException, target: Target) -> str:

@@ -75,6 +75,7 @@ class Line(asyncio.BufferedProtocol):
     __slots__ = (
         "_buffer",
         "_clogged",
+        "_connected",
         "_loop",
         "_owner",
         "_reader",
@@ -95,6 +96,7 @@ class Line(asyncio.BufferedProtocol):
         self._reader = AnswerReader()
         self._request: Request | None = None
         self._clogged = False  # whether bytes of ours wait to be taken by the system
+        self._connected = False
         self.closed = False
         self._used = False
         self.tls = tls
@@ -121,7 +123,7 @@ class Line(asyncio.BufferedProtocol):
         idle = self._request is None
         self._end()
         self.ready.cancel()
-        if self._loop.is_closed():  # the transport went with it
+        if not self._connected or self._loop.is_closed():  # it is closed when it is connected, or went with the loop
             return
         tls = self.tls
         if tls is not None and idle and tls.established and not self._clogged:
@@ -140,6 +142,10 @@ class Line(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin TLS, or be ready."""
         self._transport = cast("asyncio.Transport", transport)
+        self._connected = True
+        if self.closed:
+            self._transport.abort()
+            return
         self._transport.set_write_buffer_limits(0)  # so that `pause_writing` says whether all was sent
         if self.tls is None:
             self.ready.set_result(None)

@@ -13,6 +13,7 @@ from hadoken.clock import SYSTEM
 from hadoken.errors import SQSUnavailable
 from hadoken.sqs.api import NOT_CONNECTED
 from hadoken.sqs.dialling import Address
+from tests.support.authority import Authority
 from tests.support.on_loop import LIMIT, LOOPS, Loop, left, opened, run, until
 from tests.support.peer import Peer, answer, silence, then_hang_up
 
@@ -151,6 +152,42 @@ def test_a_name_without_an_address(loop: Loop, trouble: Exception | None, says: 
                 assert (raised.value.code, raised.value.transient, names.asked) == (NOT_CONNECTED, True, times)
 
     run(loop, body())
+
+
+def test_a_name_that_no_certificate_can_have(loop: Loop) -> None:
+    """What TLS itself refuses is an error with its reason, and the socket is closed."""
+
+    async def body(peer: Peer) -> None:
+        async with opened(f"https://.sqs.invalid:{peer.port}/", resolve=Names(peer.port)) as sqs:
+            with pytest.raises(SQSUnavailable, match=r"no connection to .sqs.invalid:\d+: UnicodeError") as raised:
+                await sqs.queue_url("q")
+            assert raised.value.code == NOT_CONNECTED
+
+    with Peer() as peer:
+        run(loop, body(peer))
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_a_connection_that_is_given_up_at_any_moment_leaves_nothing(
+    loop: Loop, authority: Authority, tls: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Cancelled after each number of turns of the loop, until one is quick enough to be made."""
+
+    async def body(peer: Peer) -> int:
+        for turns in range(100):
+            async with opened(peer.url, resolve=Names(peer.port), ca_bundle=str(authority.bundle)) as sqs:
+                asked = sqs.queue_url("q")
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                asked.cancel()
+                sqs.close()
+                if turns > 5 and peer.requests:
+                    return turns
+        return 0
+
+    with Peer(*[silence] * 100, tls=authority.server_context() if tls else None) as peer:
+        assert run(loop, body(peer))
+        assert not caplog.records
 
 
 def test_nobody_there(loop: Loop, refusing: int) -> None:
