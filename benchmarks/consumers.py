@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from benchmarks import chart, idle, keeper, machine, report
-from benchmarks.contender import ALL, Contender
+from benchmarks.contender import ALL, ROOT, Contender
 from benchmarks.latency import latency
 from benchmarks.local_sqs import LocalSQS
 from benchmarks.run import run
@@ -86,9 +86,11 @@ def main() -> int:
     results.missing = [(one.name, one.missing) for one in wanted if one.missing]
     where = machine.look(load)
     path = report.write(results, where)
-    chart.write(results, path.with_suffix(".svg"))
+    drawn = [path.with_suffix(".svg"), *([chart.README] if chart.is_complete(results) else [])]
+    for file in drawn:
+        chart.write(results, where, file)
     print(report.text(results, where))
-    print(f"written to {path.relative_to(path.parents[2])}, .json and .svg")
+    print(f"written to {', '.join(str(file.relative_to(ROOT)) for file in (path, path.with_suffix('.json'), *drawn))}")
     return 0 if all(each.holds for each in report.requirements(results)) else 1
 
 
