@@ -42,7 +42,7 @@ def stock() -> Iterator[Stock]:
 def runs(stock: Stock) -> dict[str, dict[str, Run]]:
     """One short run of each program at each workload."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("benchmarks.child.ENDING", 0.1)  # a worker would wait for its last poll of 20 s, after the measure
+        patch.setattr("benchmarks.child.ENDING", 0.1)  # a worker that is measured waits for its last poll: 20 s
         return {
             workload: {one.name: run(one, stock, MESSAGES, seconds) for one in (OURS, LOOP)}
             for workload, seconds in (("no-op", 0.0), ("50 ms", 0.05))
