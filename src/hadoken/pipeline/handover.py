@@ -9,8 +9,9 @@ awake.
 Rules of this file:
 - No lock guards anything: each step on `deque` and `list` is atomic. An item is put before a sleeper is looked for, and
   a sleeper lies down before it looks for items once more; one of the two sees the other, so no wake is lost.
-- `_waking` says that a woken thread has not arrived yet. It may be false too early, which costs one wake too many; it
-  is never true without a thread that is on its way and will look.
+- `_waking` says that a woken thread has not arrived yet. It may be false too early, which costs one wake too many. It
+  is true only while somebody will look for items and sleepers once more: the thread that is on its way, or the one that
+  wanted to wake another and found none.
 """
 
 from __future__ import annotations
@@ -51,15 +52,20 @@ class Handover(Generic[T]):
 
     def get(self, bed: Bed) -> T:
         """Take the next item, oldest first; sleeps until there is one. Thread: the one whose bed it is."""
-        while True:
-            try:
-                item = self._items.popleft()
-            except IndexError:
-                self._park(bed)
-                continue
-            if self._items and self._parked and not self._waking:
+        try:
+            while True:
+                try:
+                    item = self._items.popleft()
+                except IndexError:
+                    self._park(bed)
+                    continue
+                if self._items and self._parked and not self._waking:
+                    self._wake_one()
+                return item
+        except BaseException:  # thrown in by another thread: this one dies, and what it was woken for must not lie here
+            if self._items:
                 self._wake_one()
-            return item
+            raise
 
     def get_nowait(self) -> T | None:
         """Take the next item; None where there is none. Thread: any; does not block."""
@@ -77,14 +83,20 @@ class Handover(Generic[T]):
                 pass  # woken between the two lines: the release is here, or comes
             else:
                 return
-        bed.lock.acquire()
-        self._waking = False
+        try:
+            bed.lock.acquire()
+        finally:
+            self._waking = False
 
     def _wake_one(self) -> None:
-        self._waking = True
-        try:
-            bed = self._parked.pop()
-        except IndexError:  # others were quicker; who parks now looks for items once more
-            self._waking = False
-        else:
+        while True:
+            self._waking = True
+            try:
+                bed = self._parked.pop()
+            except IndexError:  # others were quicker
+                self._waking = False
+                if self._items and self._parked:
+                    continue  # one lay down since, and whoever put the item saw `_waking` and relied on us
+                return
             bed.lock.release()
+            return

@@ -122,6 +122,57 @@ def test_one_that_comes_while_a_thread_lies_down_is_not_missed(*, before: bool) 
     assert not handover._waking
 
 
+def test_no_wake_is_lost_to_one_that_finds_nobody_to_wake() -> None:
+    """Two threads wake at once, the second finds no sleeper; before it says so, one lies down and an item comes."""
+    handover: Handover[int | None] = Handover()
+    made: list[Sleeper] = []
+
+    class Raced(list[Bed]):
+        """A list of sleepers that one joins just after it was found empty."""
+
+        def pop(self, *_: object) -> Bed:  # type: ignore[override] # only the last is ever taken
+            if self or made:
+                return super().pop()
+            made.append(Sleeper(handover))
+            assert wait_until(lambda: len(self) == 1)
+            handover.put(7)
+            raise IndexError
+
+    handover._parked = Raced()
+    handover._wake_one()
+    (sleeper,) = made
+    try:
+        assert wait_until(lambda: sleeper.took == [7])
+        assert not handover._waking
+    finally:
+        sleeper.go_on.release(2)
+        handover.put(None)
+        handover.put(None)
+        sleeper.join()
+
+
+def test_a_thread_that_dies_when_it_is_woken_passes_the_wake_on() -> None:
+    """An exception that another thread throws into it arrives there; the others must not sleep beside its item."""
+    with sleepers(1) as (handover, made):
+
+        class Deadly:
+            """A bed whose sleeper is killed as it wakes."""
+
+            def acquire(self) -> None:
+                handover.put(7)
+                raise SystemExit
+
+            def release(self) -> None:
+                """Let it wake."""
+
+        bed = Bed()
+        bed.lock = Deadly()  # type: ignore[assignment] # what a sleeper needs of a lock
+        with pytest.raises(SystemExit):
+            handover.get(bed)
+        assert wait_until(lambda: made[0].took == [7])
+        assert not handover._waking
+
+
 def test_no_wake_is_lost_between_many_threads() -> None:
     """Items come one by one while threads park and wake: each is taken, whichever way the steps interleave."""
     handover: Handover[int | None] = Handover()
