@@ -4,8 +4,9 @@ Rules of this file:
 - No thread and no lock: lists change in single steps, and a connection is used by one thread at a time.
 - Every wait ends at the deadline of its exchange, however the other side spreads its bytes. Only the system's resolver
   takes the time it takes: a thread of our own would be needed to leave it behind.
-- Sockets do not block by themselves: where nothing can be read or written yet, `select.poll` waits. Under gevent that
-  is gevent's own, so other greenlets run meanwhile.
+- Sockets do not block by themselves: where nothing can be read or written yet, `select` waits. Under gevent and eventlet
+  that is theirs, so other greenlets run meanwhile.
+- Who takes a connection out of the idle ones owns it, and who puts it there touches it no more.
 - A request is sent once; once more only where a kept connection turns out to have been closed before.
 - A connection is used again only after an answer that was read to its end, and only by the process that opened it.
 """
@@ -31,6 +32,8 @@ MAX_IDLE: Final = 60.0  # seconds without use; routers forget a silent connectio
 MAX_AGE: Final = 300.0  # seconds; then the name is resolved anew, so a move of the endpoint is followed. Guess
 MAX_KEPT: Final = 64  # idle connections; as many threads may send in turns without opening one
 _LEAST_TRY: Final = 1.2  # seconds for one of several addresses: a lost SYN is repeated after one second
+
+_EITHER: Final = select.POLLIN | select.POLLOUT
 
 _Address = tuple[int, int, int, str, Any]
 
@@ -93,19 +96,17 @@ class KeptLines:
         line = self._idle_line(target)
         if line is not None:
             try:
-                return self._kept(line, line.exchange(data, deadline))
+                return self._kept(line, _answer(line, data, deadline))
             except Stale:
-                line.close()
-            except BaseException:
-                line.close()
+                pass
+            except TimeoutError:
+                # What silenced it, a router that was replaced or a dead host, may have silenced all that are idle, and
+                # another try would wait for the next of them.
+                self._close_unused_since(deadline - seconds)
                 raise
         before = SYSTEM.lease()
         line = self._connect(target)
-        try:
-            return self._kept(line, line.exchange(data, deadline + SYSTEM.lease() - before))
-        except BaseException:
-            line.close()
-            raise
+        return self._kept(line, _answer(line, data, deadline + SYSTEM.lease() - before))
 
     def close(self) -> None:
         """Close all connections, those in use as soon as their answer is there; a later call opens one for itself."""
@@ -120,8 +121,9 @@ class KeptLines:
         line.idle_since = now = SYSTEM.lease()
         idle = self._idle
         idle.append(line)
-        if len(idle) > MAX_KEPT or idle[0].idle_since < now - MAX_IDLE:
+        if len(idle) > MAX_KEPT:
             _close_one(idle, 0)
+        self._close_unused_since(now - MAX_IDLE)
         if self._closed:  # asked for only now: `close` may have run while the answer was read
             self.close()
         return answer
@@ -136,6 +138,13 @@ class KeptLines:
                 return line
             line.close()
         return None
+
+    def _close_unused_since(self, at: float) -> None:
+        """Close those that have been idle since before `at`; the longest idle one is the first."""
+        idle = self._idle
+        # A slice, for other threads take lines out meanwhile; so the one that is closed may be another one.
+        while (oldest := idle[:1]) and oldest[0].idle_since < at:
+            _close_one(idle, 0)
 
     def _connect(self, target: Target) -> Line:
         try:
@@ -166,27 +175,25 @@ class Line:
     def exchange(self, data: bytes, deadline: float) -> Answer:
         """Send one request and read its answer, until `deadline` of the lease clock.
 
+        An answer may come before the request was taken whole, where the other side does not want to read it: then the
+        rest is not sent, and the connection cannot be used again.
+
         Raises:
             Stale: an earlier answer was read here, and nothing came of this one.
             TimeoutError, OSError, BadAnswer: as for `KeptLines.exchange`.
         """
         used, self._used = self._used, True
         try:
-            self._send(data, deadline)
-            wait(self._sock, select.POLLIN, deadline)
-            chunk = self._receive(deadline)
+            early = self._send(data, deadline)
+            chunk = early or self._first(deadline)
         except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
-            raise Stale(str(error)) if used else error from error
+            if not used:
+                raise
+            raise Stale(str(error)) from error
         if not chunk and used:
             raise Stale("the other side had closed the connection")
-        reader = self._reader
-        while True:
-            answer = reader.feed(chunk) if chunk else reader.eof()
-            if answer is not None:
-                return answer
-            if not chunk:
-                raise ConnectionResetError("the other side closed the connection")
-            chunk = self._receive(deadline)
+        answer = self._read(chunk, deadline)
+        return answer._replace(keep_alive=False) if early else answer
 
     def leads_to(self, target: Target) -> bool:
         """Whether requests to this target may use it."""
@@ -205,15 +212,61 @@ class Line:
         self._sock.close()
         self._reader.close()
 
-    def _send(self, data: bytes, deadline: float) -> None:
+    def _send(self, data: bytes, deadline: float) -> bytes:
+        """Send it all, or until an answer comes; returns the beginning of that one, which is empty as a rule."""
         rest = memoryview(data)
         while rest:
             try:
                 rest = rest[self._sock.send(rest) :]
             except (BlockingIOError, ssl.SSLWantWriteError):
-                wait(self._sock, select.POLLOUT, deadline)
+                wait(self._sock, _EITHER, deadline)
+                if early := self._early():
+                    return early
             except ssl.SSLWantReadError:
                 wait(self._sock, select.POLLIN, deadline)
+            except (ConnectionError, ssl.SSLEOFError):
+                if early := self._last_words():
+                    return early
+                raise
+        return b""
+
+    def _early(self) -> bytes:
+        """What can be read at once; empty where nothing can.
+
+        Raises:
+            ConnectionError: the other side has closed the connection.
+        """
+        try:
+            early = self._sock.recv(CHUNK)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return b""
+        if not early:
+            raise ConnectionResetError("the other side closed the connection")
+        return early
+
+    def _last_words(self) -> bytes:
+        """What the other side had said before it broke the connection off; empty where nothing can be read any more."""
+        try:
+            return self._early()
+        except OSError:
+            return b""
+
+    def _first(self, deadline: float) -> bytes:
+        wait(self._sock, select.POLLIN, deadline)  # nothing is there so soon
+        return self._receive(deadline)
+
+    def _read(self, chunk: bytes, deadline: float) -> Answer:
+        """Read on until there is an answer."""
+        reader = self._reader
+        while True:
+            answer = reader.feed(chunk) if chunk else reader.eof()
+            if answer is not None:
+                return answer
+            if not chunk:
+                raise ConnectionResetError("the other side closed the connection")
+            if SYSTEM.lease() > deadline:  # asked for here too: bytes may come without a wait, and without an end
+                raise TimeoutError("no whole answer in time")
+            chunk = self._receive(deadline)
 
     def _receive(self, deadline: float) -> bytes:
         while True:
@@ -223,6 +276,15 @@ class Line:
                 wait(self._sock, select.POLLIN, deadline)
             except ssl.SSLWantWriteError:
                 wait(self._sock, select.POLLOUT, deadline)
+
+
+def _answer(line: Line, data: bytes, deadline: float) -> Answer:
+    """Ask by a connection of ours, which is closed where no answer comes."""
+    try:
+        return line.exchange(data, deadline)
+    except BaseException:
+        line.close()
+        raise
 
 
 def connected(target: Target, tls: ssl.SSLContext | None, seconds: float) -> Line:
@@ -294,6 +356,9 @@ def _shake_hands(sock: ssl.SSLSocket, deadline: float) -> None:
 
 
 def _poll(sock: socket.socket, event: int, milliseconds: float) -> bool:
+    if not hasattr(select, "poll"):  # eventlet takes it away: it can wait in `select` only
+        reads, writes = ([sock] if event & each else [] for each in (select.POLLIN, select.POLLOUT))
+        return any(select.select(reads, writes, [], milliseconds / 1000))
     poll = select.poll()  # a new one for each wait: gevent ties it to the thread that made it
     poll.register(sock, event)
     return bool(poll.poll(milliseconds))

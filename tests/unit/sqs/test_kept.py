@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
+import threading
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +17,11 @@ from hadoken.clock import SYSTEM
 from hadoken.sqs import kept
 from hadoken.sqs.kept import KeptLines, Line, connected
 from hadoken.sqs.target import target_of
+from tests.support.authority import Authority
 from tests.support.peer import LIMIT, Peer, answer, drip, silence
 
 OK = answer(b"{}")
+REFUSED = answer(b"too large", status="413 Payload Too Large")
 ASK = b"POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -121,3 +127,138 @@ def test_a_deadline_that_is_over_asks_for_no_more_addresses(monkeypatch: pytest.
     monkeypatch.setattr(kept.socket, "getaddrinfo", known)
     with pytest.raises(OSError, match="no address"):
         connected(target_of("http://sqs.invalid/"), None, -1.0)
+
+
+class Hasty(list[Line]):
+    """A list that another thread takes each line from as soon as it is there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken: list[Line] = []
+
+    def append(self, line: Line) -> None:
+        """Put it in, and lose it."""
+        super().append(line)
+        self.taken.append(self.pop())
+
+
+def test_a_connection_that_another_thread_takes_at_once_is_its_own() -> None:
+    """Whoever put it back returns its answer, and leaves it open."""
+    mine = lines()
+    with Peer(OK, OK) as peer:
+        mine._idle = hasty = Hasty()
+        target = target_of(peer.url)
+        assert mine.exchange(target, ASK, LIMIT).body == b"{}"
+        (line,) = hasty.taken
+        with closing(line):
+            assert line.exchange(ASK, SYSTEM.lease() + LIMIT).body == b"{}"
+    assert peer.connections == 1
+
+
+def test_after_a_silence_no_older_connection_is_trusted() -> None:
+    """What took one away may have taken all: each further try would wait for the next dead one."""
+    mine = lines()
+    with Peer(OK, OK, silence, OK) as peer:
+        target = target_of(peer.url)
+        first = connected(target, None, LIMIT)
+        first.exchange(ASK, SYSTEM.lease() + LIMIT)
+        first.idle_since = SYSTEM.lease()
+        mine.exchange(target, ASK, LIMIT)
+        mine._idle.insert(0, first)
+        with pytest.raises(TimeoutError):
+            mine.exchange(target, ASK, 0.1)
+        assert not mine._idle
+        assert mine.exchange(target, ASK, LIMIT).body == b"{}"
+        mine.close()
+    assert (peer.connections, len(set(peer.ports))) == (3, 3)
+
+
+def test_one_that_has_answered_meanwhile_is_trusted() -> None:
+    """The silence of one says nothing against a connection that was used since it began."""
+    mine = lines()
+    with Peer(OK, silence) as peer:
+        target = target_of(peer.url)
+        mine.exchange(target, ASK, LIMIT)
+        other = connected(target, None, LIMIT)
+        other.idle_since = SYSTEM.lease() + LIMIT
+        mine._idle.insert(0, other)
+        with pytest.raises(TimeoutError):
+            mine.exchange(target, ASK, 0.1)
+        assert mine._idle == [other]
+        mine.close()
+
+
+class Impatient:
+    """A server that reads the beginning of one request and answers.
+
+    Args:
+        tls: the context of its side, or None.
+        stays: whether it keeps the connection open after its answer; else what it has not read breaks it off.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | None, *, stays: bool) -> None:
+        self._tls, self._stays = tls, stays
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.target = target_of(f"{'https' if tls else 'http'}://localhost:{self._listener.getsockname()[1]}/")
+        self.over = threading.Event()
+        self._thread = threading.Thread(target=self._serve)
+
+    def __enter__(self) -> Impatient:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self._thread.join(LIMIT)
+        assert not self._thread.is_alive()
+        self._listener.close()
+
+    def _serve(self) -> None:
+        plain, _ = self._listener.accept()
+        plain.settimeout(LIMIT)
+        with plain, self._tls.wrap_socket(plain, server_side=True) if self._tls else plain as sock:
+            sock.recv(1000)
+            sock.sendall(REFUSED)
+            if self._stays:
+                self.over.wait(LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("tls", "stays"), [(False, True), (False, False), (True, True)], ids=["plain", "broken off", "tls"]
+)
+def test_an_answer_before_the_request_is_whole_is_read(tmp_path: Path, *, tls: bool, stays: bool) -> None:
+    """A proxy that refuses the size of a body says so and reads no more: its words count, and no time-out.
+
+    TLS that is broken off may read nothing more, so there it is left to chance.
+    """
+    authority = Authority(tmp_path)
+    context = ssl.create_default_context(cafile=str(authority.bundle))
+    mine = KeptLines(connect_timeout=LIMIT, trust=lambda: context)
+    with Impatient(authority.server_context() if tls else None, stays=stays) as server:
+        given = mine.exchange(server.target, ASK[:-2] + bytes(32 * 1024 * 1024), LIMIT)
+    assert (given.status, given.body, given.keep_alive) == (413, b"too large", False)
+    assert not mine._idle
+
+
+def test_bytes_that_never_make_one_wait_end_at_the_deadline() -> None:
+    """The deadline holds where each read brings something at once."""
+    near, far = socket.socketpair()
+    with near, far:
+        near.setblocking(False)
+        far.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n1")
+        line = Line(near, target_of("http://sqs.invalid/"))
+        with pytest.raises(TimeoutError, match="no whole answer"):
+            line._read(near.recv(1000), SYSTEM.lease() - 1)
+        line.close()
+
+
+def test_without_poll_select_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under eventlet there is no `select.poll`."""
+    monkeypatch.delattr(select, "poll")
+    near, far = socket.socketpair()
+    with near, far:
+        assert not kept._poll(near, select.POLLIN, 1)
+        assert kept._poll(near, select.POLLOUT, 1)
+        assert kept._poll(near, kept._EITHER, 1)
+        far.sendall(b"x")
+        assert kept._poll(near, select.POLLIN, LIMIT * 1000)
