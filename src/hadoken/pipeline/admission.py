@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hadoken.pipeline.poller import Poller
 
 HOT_WAIT = 1  # seconds; a busy queue's poll holds ten places, so beside others it may not wait long for messages
+PATIENCE = 1.0  # seconds that idle threads may wait for a fuller receive; the next place may be hours away
 MAX_BYTES = 64 * 2**20  # bytes of bodies and attributes that may be in flight
 
 
@@ -65,6 +66,7 @@ class Admission:
         self._cold: dict[Poller, None] = {}  # in order of arrival
         self._resting: list[tuple[float, int, Poller]] = []
         self._blocked: dict[Poller, None] = {}
+        self._idle_since: float | None = None  # since when threads idle while a queue waits for a fuller receive
         self._number = 0  # breaks ties in heaps
         self.granted = 0
         self.granted_bytes = 0.0
@@ -88,11 +90,12 @@ class Admission:
     def grants(self, now: float) -> list[Grant]:
         """Share out what is free now; the pollers granted something count as open from here on (I2)."""
         self._rouse(now)
+        idle_since, self._idle_since = self._idle_since, None
         if not (self._cold or self._ready) or self._table.settling >= self.max_settling:
             return []
         grants = self._scouts(now) if self._cold else []
         if self._ready and self.free():
-            grants.extend(self._plain(now))
+            grants.extend(self._plain(now, idle_since))
         return grants
 
     def missing(self) -> int:
@@ -102,10 +105,14 @@ class Admission:
         return max(0, self._places.enough - self.free())
 
     def next_try(self) -> float | None:
-        """When the first of those that back off may be asked again; None when none does."""
+        """When a queue may be asked for which nothing needs to happen before but that time passes; None: no such one."""
         while self._resting and not self._rests(self._resting[0]):
             heapq.heappop(self._resting)
-        return self._resting[0][0] if self._resting else None
+        rested = self._resting[0][0] if self._resting else None
+        if self._idle_since is None:
+            return rested
+        patient_until = self._idle_since + PATIENCE
+        return patient_until if rested is None else min(rested, patient_until)
 
     def received(self, grant: Grant, count: int, size: int) -> None:
         """Take in the answer to a receive: `count` messages of `size` bytes in all."""
@@ -185,13 +192,14 @@ class Admission:
             grants.append(Grant(poller, 1, poller.queue.wait_time, scout=True))
         return grants
 
-    def _plain(self, now: float) -> list[Grant]:
+    def _plain(self, now: float, idle_since: float | None) -> list[Grant]:
         grants: list[Grant] = []
         later: list[Poller] = []
         while (free := self.free()) and (poller := self._next(now)) is not None:
             fits = self._fits(poller)
             size = min(free, fits)
-            if size and not (poller.hot and size < min(self._places.enough, fits)):
+            patient = poller.hot and size < min(self._places.enough, fits)
+            if size and not (patient and self._may_wait(idle_since, now)):
                 grants.append(self._grant(poller, size))
                 if poller.may_ask(now):
                     self._queue(poller)
@@ -202,6 +210,16 @@ class Admission:
         for poller in later:
             self._queue(poller)
         return grants
+
+    def _may_wait(self, idle_since: float | None, now: float) -> bool:
+        """Whether a queue may wait for more places: as long as all threads have work, else for `PATIENCE`."""
+        if self._table.active + self.granted >= self._places.concurrency:
+            return True
+        since = now if idle_since is None else idle_since
+        if now >= since + PATIENCE:
+            return False
+        self._idle_since = since
+        return True
 
     def _next(self, now: float) -> Poller | None:
         """Take the poller furthest behind its share out of those that are ready and may still be asked."""

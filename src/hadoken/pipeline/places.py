@@ -33,7 +33,7 @@ class Places:
         concurrency: as given.
         total: messages that may be active or asked for at once, scouts apart.
         enough: free places that are worth a receive from a queue that has many messages: a full receive where the
-            threads have work meanwhile, less where they would idle.
+            threads have work meanwhile, less where they would idle, and that for a second at the most (`Admission`).
     """
 
     def __init__(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hadoken.errors import SQSUnavailable
-from hadoken.pipeline.admission import Admission, Grant
+from hadoken.pipeline.admission import PATIENCE, Admission, Grant
 from hadoken.pipeline.inflight import Record, State, Table
 from hadoken.pipeline.places import Places
 from hadoken.pipeline.poller import Poller
@@ -87,6 +87,49 @@ def test_without_lookahead_any_free_place_is_asked_for() -> None:
     assert gate.admission.missing() == 1
     gate.table.remove(active[0])
     assert [grant.size for grant in gate.grants()] == [1]
+
+
+def test_threads_that_idle_wait_for_a_fuller_receive_only_for_a_while() -> None:
+    """Of many threads with long handlers a few wait for company, not for the hours that the next handler may take."""
+    gate = Gate("orders", concurrency=200, lookahead=0)
+    gate.heat("orders")
+    gate.active(193)
+    assert gate.grants() == []
+    assert gate.admission.missing() == 3
+    assert gate.admission.next_try() == NOW + PATIENCE
+    assert gate.grants(NOW + PATIENCE / 2) == []
+    assert gate.admission.next_try() == NOW + PATIENCE
+    assert [grant.size for grant in gate.grants(NOW + PATIENCE)] == [7]
+    assert gate.admission.next_try() is None
+
+
+def test_no_time_is_kept_for_threads_that_have_found_work() -> None:
+    """The next that idle wait as long again, and a deadline that is over never makes the engine turn and turn."""
+    gate = Gate("orders", concurrency=200, lookahead=0)
+    gate.heat("orders")
+    gate.active(193)
+    assert gate.grants() == []
+    late = gate.active(7)
+    assert gate.grants(NOW + PATIENCE) == []
+    assert gate.admission.next_try() is None
+    for done in late:
+        gate.table.remove(done)
+    assert gate.grants(NOW + 10) == []
+    assert gate.admission.next_try() == NOW + 10 + PATIENCE
+    for poller in gate.pollers:
+        poller.quiet = True
+    assert gate.grants(NOW + 20) == []
+    assert gate.admission.next_try() is None
+
+
+def test_places_beyond_busy_threads_wait_for_a_full_receive_however_long() -> None:
+    """Nobody idles, so nothing is won by receiving less at once."""
+    gate = Gate("orders", concurrency=4)
+    gate.heat("orders")
+    gate.active(5)
+    assert gate.grants() == []
+    assert gate.admission.next_try() is None
+    assert gate.grants(NOW + 1_000) == []
 
 
 def test_a_deep_queue_gets_more_receives_at_once() -> None:
