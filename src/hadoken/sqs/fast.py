@@ -54,7 +54,8 @@ class FastTransport:
         settings: where SQS is and who we are.
         loop: where all methods are called and all futures live.
         resolve: looks a name up, as `dialling.addresses_of` does, without blocking the loop.
-        offload: has something done that would block the loop: credentials renewed, a large answer read.
+        offload: has something done that would block the loop, such as a large answer read.
+        renew: the same for renewing credentials; None: `offload` does that too.
 
     Thread: that of the loop; it may be made in any, and blocks for some 20 ms where TLS is spoken.
     Raises: `ConfigurationError` when made: the endpoint cannot stand in a request, or the certificates to trust cannot
@@ -62,7 +63,13 @@ class FastTransport:
     """
 
     def __init__(
-        self, settings: Settings, loop: asyncio.AbstractEventLoop, *, resolve: Resolve, offload: Offload
+        self,
+        settings: Settings,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        resolve: Resolve,
+        offload: Offload,
+        renew: Offload | None = None,
     ) -> None:
         target = target_of(settings.endpoint_url)
         self.loop = loop
@@ -70,6 +77,7 @@ class FastTransport:
         self.where = target.name
         self._credentials = settings.credentials
         self._offload = offload
+        self._renew = renew or offload
         try:
             context = client_context(settings.ca_bundle, verify=settings.verify) if target.tls else None
         except OSError as error:
@@ -115,19 +123,22 @@ class FastTransport:
 
     def offload(self, call: Callable[[], T]) -> asyncio.Future[T]:
         """Have something done off the loop; a refusal comes by the future too."""
-        try:
-            return self._offload(call)
-        except Exception as error:  # noqa: BLE001 -- whoever asked is told, by the future
-            failed: asyncio.Future[T] = self.loop.create_future()
-            failed.set_exception(error)
-            return failed
+        return self._elsewhere(self._offload, call)
 
     def renew(self) -> asyncio.Future[None]:
         """Renew the credentials off the loop; those who ask meanwhile share it."""
         if self._renewing is None:
-            self._renewing = self.offload(self._credentials.renew)
+            self._renewing = self._elsewhere(self._renew, self._credentials.renew)
             self._renewing.add_done_callback(self._renewed)
         return self._renewing
+
+    def _elsewhere(self, where: Offload, call: Callable[[], T]) -> asyncio.Future[T]:
+        try:
+            return where(call)
+        except Exception as error:  # noqa: BLE001 -- whoever asked is told, by the future
+            failed: asyncio.Future[T] = self.loop.create_future()
+            failed.set_exception(error)
+            return failed
 
     def _renewed(self, _: asyncio.Future[None]) -> None:
         self._renewing = None

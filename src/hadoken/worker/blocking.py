@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import queue
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -26,6 +27,8 @@ class Resolver:
 
     def __init__(self) -> None:
         self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()  # guards the next one: after the end nothing is taken; never held while calling
+        self._stopped = False
 
     def run(self) -> None:
         """Make calls until stopped. Thread: `hadoken-resolver`."""
@@ -35,7 +38,16 @@ class Resolver:
 
     def stop(self) -> None:
         """End after the calls asked for so far. Thread: any; may be called twice."""
-        self._calls.put(None)
+        with self._lock:
+            self._stopped = True
+            self._calls.put(None)
+
+    def take(self, call: Callable[[], None]) -> bool:
+        """Have `call` made, which must not raise; False: it is too late. Thread: any."""
+        with self._lock:
+            if not self._stopped:
+                self._calls.put(call)
+            return not self._stopped
 
     def submit(
         self, call: Callable[[], T], loop: asyncio.AbstractEventLoop, *, unwanted: Callable[[T], object]
@@ -70,11 +82,14 @@ def _settle(future: asyncio.Future[Any], setter: Callable[[Any], None], value: o
         setter(value)
 
 
-class Credentials:
-    """The body of `hadoken-credentials`: renews what expires before a request has to wait for it."""
+class Credentials(Resolver):
+    """The body of `hadoken-credentials`: renews what expires before a request has to wait for it, and at once if asked.
+
+    It is a thread beside the resolver's, for a look-up may take half a minute, and then keys would expire meanwhile.
+    """
 
     def __init__(self) -> None:
-        self._stop = Wake()
+        super().__init__()
         self._refresh: Callable[[], None] | None = None
 
     def watch(self, refresh: Callable[[], None]) -> None:
@@ -82,19 +97,26 @@ class Credentials:
         self._refresh = refresh
 
     def run(self) -> None:
-        """Look once a minute until stopped. Thread: `hadoken-credentials`."""
+        """Look once a minute, and make calls between, until stopped. Thread: `hadoken-credentials`."""
         failing = False
-        while not self._stop.wait(RETRY_EVERY if failing else REFRESH_EVERY):
+        while True:
             try:
-                if self._refresh is not None:
-                    self._refresh()
-            except HadokenError as error:
-                if not failing:
-                    log.warning("%s; requests go on with the old ones while they last", error)
-                failing = True
-            else:
-                failing = False
+                call = self._calls.get(timeout=RETRY_EVERY if failing else REFRESH_EVERY)
+            except queue.Empty:
+                failing = not self._renewed(complain=not failing)
+                continue
+            if call is None:
+                return
+            call()
+            del call
 
-    def stop(self) -> None:
-        """End soon. Thread: any; may be called twice."""
-        self._stop.set()
+    def _renewed(self, *, complain: bool) -> bool:
+        """Renew what is about to expire; says whether that went well."""
+        try:
+            if self._refresh is not None:
+                self._refresh()
+        except HadokenError as error:
+            if complain:
+                log.warning("%s; requests go on with the old ones while they last", error)
+            return False
+        return True

@@ -19,6 +19,7 @@ from hadoken.clock import SYSTEM, Wake
 from hadoken.errors import ConfigurationError, DrainTimeout, LifecycleError
 from hadoken.options import WorkerOptions
 from hadoken.retry import seconds_of
+from hadoken.sending.background import background
 from hadoken.sqs.connection import Connection, Transport
 from hadoken.threads.spawn import Birth, Threads
 from hadoken.threads.watch import Watch
@@ -175,6 +176,7 @@ class Worker:
             self.plan.app.connect(self._connection)  # what handlers send goes where their messages come from
         self._switch_interval.begin()
         self._spawn_all()
+        background().lend(self._resolver.take)  # so that `asend` in a handler starts no thread beside the budget
 
     def refuse_misconfiguration(self) -> None:
         """Raise what the boot found wrong, and end; do nothing while all is well.
@@ -350,9 +352,16 @@ class Worker:
         def offload(call: Callable[[], T]) -> asyncio.Future[T]:
             return self._resolver.submit(call, loop, unwanted=_nobody)
 
+        def renew(call: Callable[[], T]) -> asyncio.Future[T]:
+            return self._credentials.submit(call, loop, unwanted=_nobody)
+
         self._credentials.watch(settings.credentials.refresh)
         return FastTransport(
-            settings, loop, resolve=lambda host, port: offload(partial(addresses_of, host, port)), offload=offload
+            settings,
+            loop,
+            resolve=lambda host, port: offload(partial(addresses_of, host, port)),
+            offload=offload,
+            renew=renew,
         )
 
     def _thread_died(self, name: str) -> None:
@@ -367,6 +376,7 @@ class Worker:
         self.engine.stopped.wait(LAST_JOIN)
         self._watch.stop()
         self._credentials.stop()
+        background().take_back(self._resolver.take)
         self._resolver.stop()
         self._report_left(self.threads.join(LAST_JOIN))
         self._switch_interval.end()

@@ -726,7 +726,7 @@ def test_an_offload_that_fails_is_an_error_of_the_request(
 
     async def body(url: str) -> None:
         async with opened(url, credentials=Credentials(Temporary())) as sqs:
-            monkeypatch.setattr(sqs, "_offload", offload)
+            monkeypatch.setattr(sqs, "_renew", offload)
             says = "ended" if how != "cancelled" else "could not be renewed"
             with pytest.raises(SQSUnavailable, match=says):
                 await sqs.queue_url("q")

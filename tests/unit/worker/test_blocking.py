@@ -15,10 +15,10 @@ from tests.support.signals import TestSignal
 from tests.support.waiting import GLOBAL
 
 
-@pytest.fixture
-def resolver() -> Iterator[Resolver]:
-    """A resolver whose thread runs; it is ended after the test."""
-    made = Resolver()
+@pytest.fixture(params=[Resolver, Credentials])
+def resolver(request: pytest.FixtureRequest) -> Iterator[Resolver]:
+    """A resolver whose thread runs, or the credentials' one, which makes calls too; it is ended after the test."""
+    made: Resolver = request.param()
     thread = threading.Thread(target=made.run, name="resolver")
     thread.start()
     yield made

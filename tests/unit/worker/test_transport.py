@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,9 +14,12 @@ import hadoken
 from hadoken.errors import ConfigurationError
 from hadoken.local.inprocess import LocalSQS
 from hadoken.sqs.connection import Connection
+from hadoken.sqs.credentials import Credentials
 from hadoken.worker.banner import banner, tracing_line
 from hadoken.worker.snapshot import TransportSnapshot
+from tests.support.peer import Peer, answer
 from tests.support.ports import refusing_port
+from tests.support.signals import TestSignal
 
 Client = Any  # botocore makes its classes at run time
 
@@ -106,3 +110,18 @@ def test_fast_with_a_cause_is_refused_before_any_thread(make_client: Callable[..
     client = make_client(client_cert="client.pem")
     with pytest.raises(ConfigurationError, match='transport="fast" cannot be taken: a client certificate is set'):
         hadoken.Worker(app_of(), client=client, transport="fast")
+
+
+def test_expired_keys_are_renewed_by_the_credentials_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by the resolver's: a look-up there may take half a minute."""
+    renewed = TestSignal[str]("renewed")
+    monkeypatch.setattr(Credentials, "renew", lambda _: renewed.emit(threading.current_thread().name))
+    expired = answer(b'{"__type":"com.amazon.coral.service#ExpiredTokenException"}', status="400 Bad Request")
+    with Peer(*[expired] * 4) as peer:
+        worker = hadoken.Worker(app_of(1), connection=Connection(endpoint_url=peer.url, anonymous=True))
+        worker.begin()
+        try:
+            assert renewed.wait()[0] == "hadoken-credentials"
+        finally:
+            worker.drain(0.0)
+            worker.stop()
