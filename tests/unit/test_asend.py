@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import queue
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 import pytest
@@ -516,3 +518,93 @@ def test_the_kits_sqs_answers_on_the_callers_loop() -> None:
     assert len(set(sent)) == 3
     assert sorted(seen) == ["one", "three", "two"]
     assert not living()
+
+
+def test_a_thread_that_is_lent_does_the_work() -> None:
+    """None of ours is started; the one lent last does it, and one that refuses is passed over."""
+    mine = Background()
+    taken: list[str] = []
+
+    def take(name: str, work: Callable[[], None], *, takes: bool = True) -> bool:
+        taken.append(name)
+        if takes:
+            work()
+        return takes
+
+    lent = [partial(take, "first"), partial(take, "second"), partial(take, "third", takes=False)]
+
+    async def main() -> None:
+        for one in lent:
+            mine.lend(one)
+        assert await mine.submit(lambda: 1) == 1
+        assert (taken, living()) == (["third", "second"], [])
+        for one in lent[1:]:
+            mine.take_back(one)
+        assert await mine.submit(lambda: 2) == 2
+        assert (taken, living()) == (["third", "second", "first"], [])
+        mine.take_back(lent[0])
+        assert await mine.submit(lambda: threading.current_thread().name) == NAME
+
+    asyncio.run(main())
+
+
+def test_where_no_thread_can_be_had_the_next_call_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller is told; nobody waits for a thread that was never there."""
+    mine = Background()
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def main() -> int:
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", refuse)
+            with pytest.raises(RuntimeError, match="new thread"):
+                mine.submit(lambda: 1)
+        return await asyncio.wait_for(mine.submit(lambda: 2), LIMIT)
+
+    assert asyncio.run(main()) == 2
+
+
+def test_work_sees_the_context_of_who_asks_for_it() -> None:
+    """A tracer finds the caller's span by a context variable."""
+    span: contextvars.ContextVar[str] = contextvars.ContextVar("span", default="none")
+
+    async def ask(name: str) -> str:
+        span.set(name)
+        return await background().submit(span.get)
+
+    async def main() -> list[str]:
+        return await asyncio.gather(ask("a"), ask("b"))
+
+    assert asyncio.run(main()) == ["a", "b"]
+
+
+# ---- memory ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["one", "many"])
+def test_an_error_ends_with_its_last_user(many: bool) -> None:
+    """No circle holds it, and with it the message, until the garbage collector runs."""
+    far = Far()
+    app, _ = app_at(far)
+    queue = app.queue("q", str)
+    errors: list[weakref.ref[BaseException]] = []
+
+    async def main() -> None:
+        far.script = [sqs_error("SendMessageBatch", "AccessDenied", "no")]
+        ask: Callable[[], Coroutine[Any, Any, object]] = (
+            (lambda: queue.asend_many(["x"])) if many else (lambda: queue.asend("x"))
+        )
+        errors.append(weakref.ref(far.script[0]))
+        try:
+            await ask()
+        except SQSError as error:
+            errors.append(weakref.ref(error))
+        gone = [one() is None for one in errors]
+        assert gone == [True, True]
+
+    gc.disable()
+    try:
+        asyncio.run(main())
+    finally:
+        gc.enable()

@@ -57,7 +57,7 @@ class Sending:
             SQSError: it was not accepted.
         """
         if self.failed:
-            raise self.failed[0]
+            raise self.failed.pop(0)  # kept here, it would hold itself: its traceback leads to us
         return self.sent[0]
 
     def ids(self) -> list[str]:
@@ -68,6 +68,7 @@ class Sending:
         """
         if self.failed:
             reasons = {place: str(error) for place, error in sorted(self.failed.items())}
+            self.failed.clear()  # as above
             raise BatchFailed(
                 f"{len(reasons)} of {len(self.entries)} messages for {self.address} were not sent; "
                 f"{next(iter(reasons.values()))}",

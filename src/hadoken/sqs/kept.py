@@ -4,8 +4,8 @@ Rules of this file:
 - No thread and no lock: lists change in single steps, and a connection is used by one thread at a time.
 - Every wait ends at the deadline of its exchange, however the other side spreads its bytes. Only the system's resolver
   takes the time it takes: a thread of our own would be needed to leave it behind.
-- Sockets do not block by themselves: where nothing can be read or written yet, `select` waits. Under gevent and eventlet
-  that is theirs, so other greenlets run meanwhile.
+- Sockets do not block by themselves: where nothing can be read or written yet, `select` waits. Under gevent that is
+  gevent's own, so other greenlets run meanwhile; likewise under eventlet.
 - Who takes a connection out of the idle ones owns it, and who puts it there touches it no more.
 - A request is sent once; once more only where a kept connection turns out to have been closed before.
 - A connection is used again only after an answer that was read to its end, and only by the process that opened it.

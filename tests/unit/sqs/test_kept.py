@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -203,7 +203,7 @@ class Impatient:
         self.over = threading.Event()
         self._thread = threading.Thread(target=self._serve)
 
-    def __enter__(self) -> Impatient:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
