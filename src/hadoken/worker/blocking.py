@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from hadoken.clock import Wake
 from hadoken.errors import HadokenError
 
 log = logging.getLogger("hadoken.worker")

@@ -115,13 +115,19 @@ def test_fast_with_a_cause_is_refused_before_any_thread(make_client: Callable[..
 def test_expired_keys_are_renewed_by_the_credentials_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not by the resolver's: a look-up there may take half a minute."""
     renewed = TestSignal[str]("renewed")
-    monkeypatch.setattr(Credentials, "renew", lambda _: renewed.emit(threading.current_thread().name))
+    load = Credentials.renew
+
+    def renew(credentials: Credentials) -> None:
+        renewed.emit(threading.current_thread().name)
+        load(credentials)
+
     expired = answer(b'{"__type":"com.amazon.coral.service#ExpiredTokenException"}', status="400 Bad Request")
     with Peer(*[expired] * 4) as peer:
         worker = hadoken.Worker(app_of(1), connection=Connection(endpoint_url=peer.url, anonymous=True))
+        monkeypatch.setattr(Credentials, "renew", renew)
         worker.begin()
         try:
-            assert renewed.wait()[0] == "hadoken-credentials"
+            assert renewed.wait(2) == ["hadoken-resolver", "hadoken-credentials"]  # loaded first, then renewed
         finally:
             worker.drain(0.0)
             worker.stop()
