@@ -104,3 +104,20 @@ def test_a_mock_that_begins_later_sees_every_send(awaits: bool, monkeypatch: pyt
         assert [each.args[0] for each in call.call_args_list] == ["SendMessageBatch"] * 2
         assert send("last") == "m"
     assert [body in sent for body, sent in zip((b"first", b"last"), peer.requests, strict=True)] == [True, True]
+
+
+@pytest.mark.parametrize("awaits", [False, True], ids=["send", "asend"])
+def test_a_first_send_under_a_mock_binds_to_nothing(awaits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the mock is gone it goes over our sockets, and aside again under the next one."""
+    with Peer(_TAKEN, _TAKEN) as peer:
+        queue = queue_at(peer.url, f"{peer.url}000000000000/q", "auto", monkeypatch)
+        said = {"Successful": [{"Id": "0", "MessageId": "mocked"}], "ResponseMetadata": {"HTTPStatusCode": 200}}
+
+        async def all_awaited() -> list[str]:
+            return [await queue.asend("x") if awaits else queue.send("x") for _ in range(2)]
+
+        for _ in range(2):
+            with mock.patch("botocore.client.BaseClient._make_api_call", return_value=said):
+                assert asyncio.run(all_awaited()) == ["mocked"] * 2
+            assert (asyncio.run(queue.asend("x")) if awaits else queue.send("x")) == "m"
+    assert len(peer.requests) == 2

@@ -104,12 +104,20 @@ def still_clear(client: Any = None) -> bool:  # noqa: ANN401 -- botocore ships n
 
     Thread: any. Blocks on nothing.
     """
+    if in_the_way():
+        return False
+    return client is None or _client_still_clear(client)
+
+
+def in_the_way() -> tuple[str, ...]:
+    """What stands in botocore's place at this moment, in words; it concerns every client, and may pass.
+
+    Thread: any. Blocks on nothing; costs about 1 us while nothing changes.
+    """
     patches = _patches()
     if not patches.unchanged():
         patches.look()
-    if patches.strangers:
-        return False
-    return client is None or _client_still_clear(client)
+    return tuple(patches.strangers)
 
 
 @functools.cache
@@ -118,7 +126,8 @@ def _patches() -> Patches:
     return Patches()
 
 
-_clear: weakref.WeakKeyDictionary[Any, tuple[object, int]] = weakref.WeakKeyDictionary()
+# What was found of a client while it looked like this.
+_found: weakref.WeakKeyDictionary[Any, tuple[object, int, bool]] = weakref.WeakKeyDictionary()
 
 
 def _client_still_clear(client: Any) -> bool:  # noqa: ANN401 -- botocore ships no types
@@ -126,13 +135,12 @@ def _client_still_clear(client: Any) -> bool:  # noqa: ANN401 -- botocore ships 
         now = (sign_of_change(client), len(vars(client)))
     except (AttributeError, TypeError):
         return False
-    seen = _clear.get(client)
+    seen = _found.get(client)
     if seen is not None and seen[0] is now[0] and seen[1] == now[1]:
-        return True
-    if look(client)[0]:
-        return False
-    _clear[client] = now
-    return True
+        return seen[2]
+    clear = not look(client)[0]
+    _found[client] = (*now, clear)
+    return clear
 
 
 def _asked(cause: Callable[[Any], list[Any]], client: Any) -> list[Any]:  # noqa: ANN401 -- botocore ships no types

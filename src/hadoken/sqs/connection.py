@@ -51,9 +51,10 @@ class Connection(msgspec.Struct, frozen=True):
 
     def for_loops(self, offload: Offload) -> asyncio.Future[ForLoops]:
         """Find out what clients for loops are made of; by `offload`, since it blocks and raises as `blocking` does."""
-        return offload(self._for_loops)
+        return offload(self.loops)
 
-    def _for_loops(self) -> ForLoops:
+    def loops(self) -> ForLoops:
+        """What clients for loops are made of; blocks and raises as `blocking` does."""
         from hadoken.sqs.opening import Opening  # noqa: PLC0415 -- as above
 
         return Opening(self).for_loops()

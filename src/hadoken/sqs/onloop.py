@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from hadoken.clock import SYSTEM
 from hadoken.errors import ConfigurationError, SQSDenied
-from hadoken.sqs.api import BlockingSQS, LoopSQS, Offload, SendBatch, SentBatch
+from hadoken.sqs.api import BlockingSQS, ForLoops, LoopSQS, Offload, SendBatch, SentBatch
 from hadoken.sqs.dialling import Address, addresses_of
 from hadoken.sqs.fast import FastTransport
 from hadoken.sqs.settings import Settings
+from hadoken.sqs.stepping import Aside
 from hadoken.sqs.target import target_of
 from hadoken.sqs.trust import client_context
 
 log = logging.getLogger("hadoken.sqs")
+
+T = TypeVar("T")
 
 REFRESH_EVERY: Final = 60.0  # seconds; botocore renews credentials 10 to 15 minutes before they expire
 
@@ -107,33 +111,28 @@ class _SteppingOnLoop:
     ) -> None:
         self._credentials = settings.credentials
         self._fast = fast
-        self._make_aside = aside
-        self._aside: LoopSQS | None = None  # made anew each time, so that it sees what was put into botocore meanwhile
-        from hadoken.sqs.choose import still_clear  # noqa: PLC0415 -- it loads botocore
-
-        self._is_clear = partial(still_clear, client)
+        self._aside = Aside(lambda: ByThread(aside).on_loop(offload), client)
         self._offload = offload
         self._look_at = SYSTEM.lease() + REFRESH_EVERY
+        # Connections and timers outlive the call that begins them, and would keep its context variables as long.
+        self._context = contextvars.Context()
 
     def send_batch(self, request: SendBatch) -> asyncio.Future[SentBatch]:
         """See `api.SQS.send_batch`."""
-        return self._now().send_batch(request)
+        aside = self._aside.needed()
+        return aside.send_batch(request) if aside else self._context.run(self._own().send_batch, request)
 
     def queue_url(self, name: str) -> asyncio.Future[str]:
         """See `api.SQS.queue_url`."""
-        return self._now().queue_url(name)
+        aside = self._aside.needed()
+        return aside.queue_url(name) if aside else self._context.run(self._own().queue_url, name)
 
     def close(self) -> None:
         """Close connections; what is under way ends by itself."""
         self._fast.close()
 
-    def _now(self) -> LoopSQS:
-        """Whoever may send at this moment."""
-        if not self._is_clear():
-            if self._aside is None:
-                self._aside = ByThread(self._make_aside).on_loop(self._offload)
-            return self._aside
-        self._aside = None
+    def _own(self) -> LoopSQS:
+        """Our own transport, with its keys looked after."""
         if self._credentials.expire and SYSTEM.lease() >= self._look_at:
             self._look_at = SYSTEM.lease() + REFRESH_EVERY
             self._offload(self._refresh)
@@ -145,6 +144,69 @@ class _SteppingOnLoop:
             self._credentials.refresh()
         except SQSDenied as error:
             log.warning("%s", error)
+
+
+class Waiting:
+    """botocore for all loops of a process, for as long as something stands in its place; then what is chosen anew.
+
+    Args:
+        choose: finds out what clients are made of then; called in the thread of `offload`.
+        aside: makes a client of botocore, likewise.
+
+    Thread: any.
+    """
+
+    def __init__(self, choose: Callable[[], ForLoops], aside: Callable[[], BlockingSQS]) -> None:
+        self._choose = choose
+        self._aside = aside
+        self._chosen: ForLoops | None = None
+
+    def on_loop(self, offload: Offload) -> LoopSQS:
+        """See `api.ForLoops`."""
+        return _WaitingOnLoop(self.chosen, self._aside, offload)
+
+    def chosen(self) -> ForLoops:
+        """What was chosen. Thread: that of `offload`."""
+        if self._chosen is None:
+            self._chosen = self._choose()
+        return self._chosen
+
+
+class _WaitingOnLoop:
+    """One loop's client: the first request that finds the way clear has the transport chosen anew."""
+
+    def __init__(self, choose: Callable[[], ForLoops], aside: Callable[[], BlockingSQS], offload: Offload) -> None:
+        self._choose = choose
+        self._aside = Aside(lambda: ByThread(aside).on_loop(offload))
+        self._offload = offload
+        self._choosing: asyncio.Future[ForLoops] | None = None
+        self._chosen: LoopSQS | None = None
+
+    def send_batch(self, request: SendBatch) -> asyncio.Future[SentBatch]:
+        """See `api.SQS.send_batch`."""
+        return self._by(lambda client: client.send_batch(request))
+
+    def queue_url(self, name: str) -> asyncio.Future[str]:
+        """See `api.SQS.queue_url`."""
+        return self._by(lambda client: client.queue_url(name))
+
+    def close(self) -> None:
+        """Close what was chosen; what is under way ends by itself."""
+        if self._chosen is not None:
+            self._chosen.close()
+
+    def _by(self, call: Callable[[LoopSQS], asyncio.Future[T]]) -> asyncio.Future[T]:
+        client = self._aside.needed() or self._chosen
+        return asyncio.ensure_future(self._once_chosen(call)) if client is None else call(client)
+
+    async def _once_chosen(self, call: Callable[[LoopSQS], asyncio.Future[T]]) -> T:
+        """Choose, once for all that wait for it; a choice that failed is made again by the next call."""
+        if self._choosing is None or self._choosing.done():
+            self._choosing = self._offload(self._choose)
+        found = await asyncio.shield(self._choosing)
+        if self._chosen is None:
+            self._chosen = found.on_loop(self._offload)
+        return await call(self._chosen)
 
 
 def _resolve(offload: Offload, host: str, port: int) -> asyncio.Future[list[Address]]:

@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, HTTPClientError
 from hadoken.errors import ConfigurationError
 from hadoken.sqs.answer import seconds_of
 from hadoken.sqs.boto import BotoClient
-from hadoken.sqs.choose import FAST, Choice, choose
+from hadoken.sqs.choose import FAST, Choice, choose, in_the_way
 from hadoken.sqs.clients import check_client, make_client, with_made_up_identity
 from hadoken.sqs.connection import Connection, Transport
 from hadoken.sqs.credentials import NOBODY, Credentials
@@ -70,6 +70,11 @@ class Opening:
         return self.choice.name == FAST
 
     @property
+    def _may_pass(self) -> bool:
+        """Whether botocore was chosen since something stands in its place, which may be gone later; then ask again."""
+        return _asked(self._connection.transport) == "auto" and bool(in_the_way())
+
+    @property
     def where(self) -> str:
         """Region and endpoint in words."""
         return f"region {self.region} at {self.endpoint_url}"
@@ -97,19 +102,20 @@ class Opening:
 
     def blocking(self) -> BlockingSQS:
         """A client for the calling thread, of the transport chosen. Blocks while credentials are asked for."""
-        if not self.is_fast:
-            return self.boto()
         aside = partial(BotoClient, self._connection)  # by a session of its own, which sees what was put into botocore
-        return SteppingClient(FastClient(self.settings()), aside, self._connection.client)
+        if self.is_fast:
+            fast = FastClient(self.settings())
+            return SteppingClient(lambda: fast, aside, self._connection.client)
+        return SteppingClient(self._connection.blocking, aside) if self._may_pass else self.boto()
 
     def for_loops(self) -> ForLoops:
         """What clients for loops of the caller's are made of. Blocks while credentials are asked for."""
-        from hadoken.sqs.onloop import ByThread, Stepping  # noqa: PLC0415 -- a worker and `send` do without
+        from hadoken.sqs.onloop import ByThread, Stepping, Waiting  # noqa: PLC0415 -- a worker and `send` do without
 
         aside = partial(BotoClient, self._connection)
-        if not self.is_fast:
-            return ByThread(aside)
-        return Stepping(self.settings(), aside, self._connection.client)
+        if self.is_fast:
+            return Stepping(self.settings(), aside, self._connection.client)
+        return Waiting(self._connection.loops, aside) if self._may_pass else ByThread(aside)
 
     def asking(self) -> FastClient | BotoClient:
         """A client of the transport chosen that can ask for queues and their attributes; the caller closes it."""

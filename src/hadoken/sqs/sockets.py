@@ -12,9 +12,10 @@ from __future__ import annotations
 import logging
 import ssl
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from hadoken.errors import SQSDenied, SQSError, SQSUnavailable
+from hadoken.errors import ConfigurationError, SQSDenied, SQSError, SQSUnavailable
 from hadoken.sqs.answer import Answer, BadAnswer
 from hadoken.sqs.api import (
     NO_ANSWER,
@@ -43,17 +44,21 @@ class FastClient:
         settings: where SQS is and who we are.
 
     Thread: any, several at once; every call blocks until the answer, at most its time limit and that of a connection.
-    Raises: `SQSError` from every call, and nothing else.
+    Raises: `ConfigurationError` when made: the endpoint cannot stand in a request, or the certificates to trust cannot
+        be read. `SQSError` from every call, and nothing else.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._credentials = settings.credentials
         self._wire = Wire(settings)
         self._target = target_of(settings.endpoint_url)
-        self._lines = KeptLines(
-            connect_timeout=settings.connect_timeout,
-            trust=lambda: client_context(settings.ca_bundle, verify=settings.verify),
-        )
+        trust = partial(client_context, settings.ca_bundle, verify=settings.verify)
+        if self._target.tls:  # read now: a file that is missing is no trouble of the network, which is tried again
+            try:
+                trust()
+            except OSError as error:
+                raise ConfigurationError(str(error)) from error
+        self._lines = KeptLines(connect_timeout=settings.connect_timeout, trust=trust)
         self.endpoint_url = settings.endpoint_url
         self.region = settings.region
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import gc
 import logging
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,9 +16,9 @@ import pytest
 
 from hadoken.errors import ConfigurationError, SQSDenied
 from hadoken.sqs import onloop
-from hadoken.sqs.api import SendBatch, SendEntry, SentBatch
+from hadoken.sqs.api import ForLoops, LoopSQS, SendBatch, SendEntry, SentBatch
 from hadoken.sqs.credentials import Credentials, Keys
-from hadoken.sqs.onloop import ByThread, Stepping
+from hadoken.sqs.onloop import ByThread, Stepping, Waiting
 from hadoken.sqs.settings import Settings
 from tests.support.peer import Peer, answer
 
@@ -38,7 +41,7 @@ class Here:
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         try:
             future.set_result(work())
-        except (OSError, SQSDenied) as error:
+        except (ConfigurationError, OSError, SQSDenied) as error:
             future.set_exception(error)
         return future
 
@@ -157,3 +160,105 @@ def test_certificates_that_cannot_be_read_are_the_users_mistake(tmp_path: Path) 
     """Found where it may block, before any loop is served."""
     with pytest.raises(ConfigurationError, match=r"cannot be read from .*gone.pem"):
         Stepping(settings("https://sqs.invalid/", None, ca_bundle=str(tmp_path / "gone.pem")), Aside)
+
+
+class Baggage:
+    """What a request of a web application carries in a context variable."""
+
+
+def test_a_connection_does_not_keep_the_context_of_who_opened_it() -> None:
+    """It lives for minutes; who sent by it first may be gone at once, and with it what its variables held."""
+    here = Here()
+    baggage: contextvars.ContextVar[Baggage] = contextvars.ContextVar("baggage")
+
+    async def caller(client: LoopSQS) -> weakref.ref[Baggage]:
+        carried = Baggage()
+        baggage.set(carried)
+        await client.queue_url("q")
+        return weakref.ref(carried)
+
+    async def main(url: str) -> None:
+        client = Stepping(settings(url, Keys("k", "s", None)), Aside).on_loop(here)
+        carried = await asyncio.create_task(caller(client))
+        await asyncio.sleep(0)  # the step in which a task ends us still holds it
+        gc.collect()
+        assert carried() is None
+        await client.send_batch(ONE)
+        client.close()
+
+    with Peer(URL, TAKEN) as peer:
+        asyncio.run(main(peer.url))
+    assert peer.connections == 1
+
+
+def test_a_choice_made_under_a_patch_is_made_again_after_it() -> None:
+    """All that wait for it share one choice, also those of other loops; a failed one is made by the next call."""
+    here, chosen = Here(), 0
+
+    def choose() -> ForLoops:
+        nonlocal chosen
+        chosen += 1
+        if chosen == 1:
+            raise ConfigurationError("no region")
+        return Stepping(settings(peer.url, Keys("k", "s", None)), Aside)
+
+    waiting = Waiting(choose, Aside)
+
+    async def main(fails: int) -> list[str]:
+        client = waiting.on_loop(here)
+        with mock.patch("botocore.client.BaseClient._make_api_call"):
+            ids = [(await client.send_batch(ONE)).sent[0], await client.queue_url("q")]
+        for _ in range(fails):
+            with pytest.raises(ConfigurationError, match="no region"):
+                await client.send_batch(ONE)
+        both = await asyncio.gather(client.send_batch(ONE), client.send_batch(ONE))
+        with mock.patch("botocore.client.BaseClient._make_api_call"):
+            ids.append((await client.send_batch(ONE)).sent[0])
+        client.close()
+        return [*ids, *[one.sent[0] for one in both]]
+
+    with Peer(*[TAKEN] * 4) as peer:
+        assert [asyncio.run(main(fails)) for fails in (1, 0)] == [["aside", "http://aside/q", "aside", "m", "m"]] * 2
+    assert chosen == 2
+
+
+def test_a_caller_that_is_cancelled_leaves_the_choice_to_others() -> None:
+    """And a client that was closed before it chose has nothing to close."""
+    here: list[asyncio.Future[Any]] = []
+
+    def offload(_: Any) -> asyncio.Future[Any]:
+        here.append(asyncio.get_running_loop().create_future())
+        return here[-1]
+
+    async def main(url: str) -> str:
+        client = Waiting(lambda: ByThread(Aside), Aside).on_loop(offload)
+        client.close()
+        calls = [asyncio.ensure_future(client.send_batch(ONE)) for _ in range(2)]
+        await asyncio.sleep(0)
+        calls[0].cancel()
+        await asyncio.sleep(0)
+        here[0].set_result(Stepping(settings(url, Keys("k", "s", None)), Aside))
+        sent = (await calls[1]).sent[0]
+        assert (calls[0].cancelled(), len(here)) == (True, 1)
+        client.close()
+        return sent
+
+    with Peer(TAKEN) as peer:
+        assert asyncio.run(main(peer.url.replace("localhost", "127.0.0.1"))) == "m"
+
+
+def test_who_stands_aside_is_made_anew_for_what_comes_later() -> None:
+    """A client of botocore that was made before moto was imported would send to AWS itself."""
+    here = Here()
+
+    async def main() -> None:
+        client = Stepping(settings("http://127.0.0.1:9/", Keys("k", "s", None)), Aside).on_loop(here)
+        with mock.patch("botocore.client.BaseClient._make_api_call"):
+            await client.send_batch(ONE)
+        with mock.patch("botocore.endpoint.Endpoint.make_request"):
+            await client.send_batch(ONE)
+            await client.send_batch(ONE)
+        client.close()
+
+    asyncio.run(main())
+    assert Aside.made == 2
