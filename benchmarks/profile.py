@@ -1,14 +1,18 @@
-"""`make profile`: CPU per message of the engine and of the handler threads, alone and by stage; about 45 seconds.
+"""`make profile`: CPU per message of engine, handler threads and transport, alone and by stage; about a minute.
 
-Two views of the same code, both without a socket: SQS is played by `Endless`, whose answers are there at once.
+Two views of the same code without a socket: SQS is played by `Endless`, whose answers are there at once.
 
 - *live*: a worker as it is. What its threads used is read from the kernel (schedstat), over the messages handled.
 - *stepped*: one pool on one thread, receive after receive, with a clock around each stage. It shows where the time of
   the live view goes; hand-over between threads and the event loop are not in it.
+
+What they leave out is the *transport*: full receives and deletes, one after the other, from the local SQS in a process
+of its own. It runs on the engine thread, so the two add up.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import statistics
 import sys
@@ -25,13 +29,16 @@ from unittest.mock import patch
 import hadoken
 from benchmarks import machine
 from benchmarks.endless import DONE, Endless, receives
+from benchmarks.local_sqs import LocalSQS
+from benchmarks.on_loop import BODY, CALLS, LOOPS, WARM, blocking, calls, fast
 from benchmarks.report import RESULTS
 from hadoken.clock import SYSTEM
 from hadoken.pipeline.acknowledger import Batch
 from hadoken.pipeline.executor import Executor
 from hadoken.pipeline.queues import QueueInfo
 from hadoken.sqs import api
-from hadoken.worker.pool import Call, Poll, Pool
+from hadoken.worker.pool import Call, Pool
+from hadoken.worker.receipts import Poll
 
 
 class Options(TypedDict, total=False):
@@ -229,6 +236,23 @@ def _work(executor: Executor, count: int) -> None:
         executor._bring_back(executor._handle(handed, executor.slots[0]))  # noqa: SLF001 -- the steps of `run`, one by one
 
 
+# ---- transport -------------------------------------------------------------------------------------------------------
+
+
+def transport() -> dict[str, list[tuple[float, float]]]:
+    """Microseconds per message of receiving ten and of deleting ten, by kind of loop, the loop's own work included."""
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in LOOPS}
+    with blocking() as resolver, LocalSQS() as sqs:
+        for number in range(ROUNDS):
+            for name, make_loop in LOOPS.items():
+                url = sqs.create(f"{name}-{number}")
+                sqs.fill(url, [{"MessageBody": BODY}] * 10, (WARM + CALLS) * 10)
+                with asyncio.Runner(loop_factory=make_loop) as runner:
+                    receive, delete = runner.run(calls(fast, sqs, resolver, url))
+                found[name].append((receive / 10, delete / 10))
+    return found
+
+
 # ---- the table -------------------------------------------------------------------------------------------------------
 
 
@@ -262,6 +286,15 @@ def stage_table(columns: dict[str, dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
+def transport_table(found: dict[str, list[tuple[float, float]]]) -> str:
+    """What the transport used, as Markdown: medians and ranges."""
+    lines = ["| transport, us per message | receive | delete | both |", "|---|---|---|---|"]
+    for name, rounds in found.items():
+        columns = (*zip(*rounds, strict=True), [sum(each) for each in rounds])
+        lines.append(f"| {name} | {' | '.join(_cell(list(values)) for values in columns)} |")
+    return "\n".join(lines)
+
+
 def main() -> int:
     load = os.getloadavg()[0]
     stages = {
@@ -274,11 +307,14 @@ def main() -> int:
     for _ in range(ROUNDS):
         for name, options in WORKERS.items():
             runs[name].append(live(**options))
+    wire = transport()
     here = replace(machine.look(load), place="in the process that is measured: played, no wire, full for ever")
     text = (
         f"# Engine cost\n\n{here.text()}\n\nPer message of 200 bytes of JSON, no-op handler; required: engine <= "
         f"{LIMIT_ENGINE:g} us, handler threads <= {LIMIT_HANDLERS:g} us, transport included.\n\n"
         f"{table(runs)}\n\nOne pool stepped on one thread, without hand-over and event loop:\n\n{stage_table(stages)}\n"
+        f"\nTransport: plain HTTP, ten messages a request, the local SQS in another process:\n\n"
+        f"{transport_table(wire)}\n"
     )
     print(text)
     RESULTS.mkdir(exist_ok=True)

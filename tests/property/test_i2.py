@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from hadoken.pipeline.inflight import Record, State
 from hadoken.pipeline.poller import MOST_OPEN
-from hadoken.worker.pool import Call, Poll
+from hadoken.worker.pool import Call
+from hadoken.worker.receipts import Poll
 from tests.property import machine
 from tests.property.mutants import i2
 from tests.property.mutants.mutant import Mutant

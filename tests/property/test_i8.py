@@ -16,7 +16,8 @@ from hadoken.outcome import Kind
 from hadoken.pipeline.executor import Executor, Handed
 from hadoken.pipeline.inflight import Record
 from hadoken.sqs.api import ReceivedMessage
-from hadoken.worker.pool import Call, Poll
+from hadoken.worker.pool import Call
+from hadoken.worker.receipts import Poll
 from tests.property import machine
 from tests.property.mutants import i8
 from tests.property.mutants.mutant import Mutant

@@ -12,7 +12,8 @@ from hadoken.local.state.eventlog import What
 from hadoken.outcome import Kind, Verdict
 from hadoken.pipeline.acknowledger import Batch
 from hadoken.pipeline.inflight import Record
-from hadoken.worker.pool import RELEASED, Call
+from hadoken.worker.endings import RELEASED
+from hadoken.worker.pool import Call
 from tests.property import machine
 from tests.property.mutants import i9
 from tests.property.mutants.mutant import Mutant
@@ -43,7 +44,7 @@ class Unstarted(machine.Machine):
 
     def _spy(self) -> None:
         pool = self.world.pool
-        give_back = pool._give_back
+        give_back = pool.endings.give_back
         seen = 0
 
         def spied(record: Record, now: float) -> None:
@@ -53,7 +54,7 @@ class Unstarted(machine.Machine):
             seen = scouted
             give_back(record, now)
 
-        pool._give_back = spied  # type: ignore[method-assign] -- a spy on one pool
+        pool.endings.give_back = spied  # type: ignore[method-assign] -- a spy on one pool
 
     def allowed(self, verdict: Verdict) -> Verdict:
         """Long delays and releases, which cost a group a receive, are rationed; FIFO heads fail for short times."""

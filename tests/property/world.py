@@ -22,12 +22,14 @@ from hadoken.local.inprocess import LocalSQS
 from hadoken.local.state.eventlog import Event
 from hadoken.outcome import ACKED, Verdict
 from hadoken.pipeline.acknowledger import Batch, Operation
+from hadoken.pipeline.admission import MAX_BYTES
 from hadoken.pipeline.executor import Executor
 from hadoken.pipeline.inflight import Record, State
 from hadoken.pipeline.keeper import Extension
 from hadoken.pipeline.queues import QueueInfo
 from hadoken.sqs import api
-from hadoken.worker.pool import Call, Poll, Pool
+from hadoken.worker.pool import Call, Pool
+from hadoken.worker.receipts import Poll
 from tests.unit.worker.hands import Hands, Unrun
 
 AT_ONCE = 40  # turns that may follow each other at one moment; a busy loop takes more
@@ -122,6 +124,7 @@ class World:
         names: tuple[str, ...] = (STANDARD, FIFO),
         hold_limit: float = 300.0,
         lookahead: int | None = None,
+        max_bytes: int = MAX_BYTES,
     ) -> None:
         self.clock = VirtualClock()
         self.sqs = LocalSQS(clock=self.clock)
@@ -131,6 +134,7 @@ class World:
         self.infos = [self._queue(name, visibility, max_receives, hold_limit) for name in names]
         self._concurrency = concurrency
         self._lookahead = lookahead
+        self._max_bytes = max_bytes
         self.model = Model()
         self.drains = 0
         self.on_turn: list[Callable[[list[Call]], None]] = []
@@ -142,7 +146,7 @@ class World:
     def _boot(self) -> None:
         handlers = {info.name: Unrun(info.name) for info in self.infos}
         self.executor = Executor(handlers, self._concurrency, wake=self._wake, ask_extend=self._asked, clock=self.clock)
-        self.pool = Pool("default", self.infos, self.executor, lookahead=self._lookahead)
+        self.pool = Pool("default", self.infos, self.executor, lookahead=self._lookahead, max_bytes=self._max_bytes)
         self.pool.acknowledger._random = random.Random(self.random.random())
         for poller in self.pool.pollers:
             poller._random = random.Random(self.random.random())

@@ -5,61 +5,36 @@ Engine loop only; blocks on nothing. `stop.terminate` says when, `Pool.turn` tak
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hadoken.outcome import Kind, Verdict
 from hadoken.pipeline.inflight import State
+from hadoken.worker.endings import RELEASED
 
 if TYPE_CHECKING:
-    from hadoken.pipeline.acknowledger import Acknowledger
-    from hadoken.pipeline.executor import Executor, InHand
-    from hadoken.pipeline.groups import Groups
-    from hadoken.pipeline.inflight import Record, Table
-    from hadoken.pipeline.keeper import Keeper
+    from hadoken.pipeline.executor import InHand
+    from hadoken.pipeline.inflight import Record
     from hadoken.pipeline.poller import Poller
-
-RELEASED = Verdict(Kind.RELEASE)
+    from hadoken.worker.endings import Endings
+    from hadoken.worker.stages import Stages
 
 
 class Drain:
-    """The end of one pool.
+    """The end of one pool."""
 
-    Args:
-        start: gives a message that may run to the handler threads.
-        give_back: returns a message that was not started to SQS.
-
-    Attributes:
-        begun: no new receives; what is held is finished or given back.
-        over: the drain deadline has passed: nothing is started any more, what comes is given back at once.
-    """
-
-    def __init__(
-        self,
-        table: Table,
-        groups: Groups,
-        keeper: Keeper,
-        executor: Executor,
-        acknowledger: Acknowledger,
-        pollers: Sequence[Poller],
-        *,
-        start: Callable[[Record, float], None],
-        give_back: Callable[[Record, float], None],
-    ) -> None:
-        self.begun = False
-        self.over = False
-        self._table = table
-        self._groups = groups
-        self._keeper = keeper
-        self._executor = executor
-        self._acknowledger = acknowledger
+    def __init__(self, stages: Stages, endings: Endings, pollers: Sequence[Poller]) -> None:
+        self._stages = stages
+        self._endings = endings
         self._pollers = pollers
-        self._start = start
-        self._give_back = give_back
+        self._table = stages.table
+        self._groups = stages.groups
+        self._keeper = stages.keeper
+        self._executor = stages.executor
+        self._acknowledger = stages.acknowledger
 
     def begin(self) -> None:
         """Let what no thread has taken wait again; the steps see to it."""
-        self.begun = True
+        self._stages.draining = True
         self._take_back()
 
     def step(self, now: float) -> None:
@@ -71,10 +46,10 @@ class Drain:
         waiting = [record for record in self._table.records.values() if record.state is State.WAITING]
         for record in waiting:
             if self._may_start(record):
-                self._start(record, now)
+                self._stages.start(record, now)
         for record in reversed(waiting):
-            if record.state is State.WAITING and (self.over or record.queue.name not in open_queues):
-                self._give_back(record, now)
+            if record.state is State.WAITING and (self._stages.abandoned or record.queue.name not in open_queues):
+                self._endings.give_back(record, now)
 
     def abandon(self, now: float) -> list[InHand]:
         """Give up what still runs: tell the handlers, release their messages (FIFO: leave the lease), say what it was.
@@ -82,7 +57,7 @@ class Drain:
         Returns:
             What the threads have in hand, one for each message given up; may be empty.
         """
-        self.over = True
+        self._stages.abandoned = True
         self._take_back()
         active = [record for record in self._table.records.values() if record.state is State.ACTIVE]
         left = self._executor.withdraw_unstarted({record.ticket for record in active})
@@ -101,7 +76,9 @@ class Drain:
 
     def _may_start(self, record: Record) -> bool:
         idle = self._table.active < len(self._executor.slots)
-        return idle and not self.over and not record.lost and record.held_until is None and self._groups.is_head(record)
+        if not idle or self._stages.abandoned or record.lost:
+            return False
+        return record.held_until is None and self._groups.is_head(record)
 
     def _take_back(self) -> None:
         """Let wait again what was handed over and no thread has taken."""

@@ -28,7 +28,8 @@ from hadoken.pipeline.poller import MOST_OPEN
 from hadoken.worker.lateness import Lateness
 from hadoken.worker.lookup import look_up
 from hadoken.worker.loops import chosen, rings_early
-from hadoken.worker.pool import Call, Poll, Pool
+from hadoken.worker.pool import Call, Pool
+from hadoken.worker.receipts import Poll
 from hadoken.worker.snapshot import PoolSnapshot, Snapshot
 from hadoken.worker.stop import Report, terminate, until
 

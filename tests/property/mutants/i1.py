@@ -9,6 +9,7 @@ import pytest
 from hadoken.outcome import Verdict
 from hadoken.pipeline.acknowledger import Batch, End
 from hadoken.pipeline.inflight import Record
+from hadoken.worker.endings import Endings
 from hadoken.worker.pool import Call, Pool
 from tests.property.mutants.mutant import Mutant
 
@@ -21,23 +22,23 @@ def _removed_at_flush(patch: pytest.MonkeyPatch) -> None:
         for call in calls:
             if isinstance(call, Batch):
                 for record in list(call.records):
-                    self._end(record, End.DELETED, now, record.verdict)
+                    self.endings.end(record, End.DELETED, now, record.verdict)
         return calls
 
     patch.setattr(Pool, "turn", mutated)
 
 
 def _popped_before_the_batch(patch: pytest.MonkeyPatch) -> None:
-    settle = Pool._settle
+    settle = Endings.settle
 
-    def mutated(self: Pool, record: Record, verdict: Verdict, now: float) -> None:
+    def mutated(self: Endings, record: Record, verdict: Verdict, now: float) -> None:
         settle(self, record, verdict, now)
-        if record.ticket in self.table.records:
-            self.keeper.forget(record)
-            self.groups.leave(record)
-            self.table.remove(record)
+        if record.ticket in self._table.records:
+            self._keeper.forget(record)
+            self._groups.leave(record)
+            self._table.remove(record)
 
-    patch.setattr(Pool, "_settle", mutated)
+    patch.setattr(Endings, "settle", mutated)
 
 
 MUTANTS: Final = (

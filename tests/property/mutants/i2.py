@@ -11,7 +11,8 @@ from hadoken.pipeline.admission import Admission, Grant
 from hadoken.pipeline.executor import Finished
 from hadoken.pipeline.inflight import Record, State, Table
 from hadoken.pipeline.poller import Poller
-from hadoken.worker.pool import Pool
+from hadoken.worker.answers import Answers
+from hadoken.worker.endings import Endings
 from tests.property.mutants.mutant import Mutant
 
 
@@ -26,23 +27,23 @@ def _freed_twice(patch: pytest.MonkeyPatch) -> None:
 
 
 def _not_freed_when_it_failed(patch: pytest.MonkeyPatch) -> None:
-    finished = Pool._finished
+    finished = Endings.finished
 
-    def mutated(self: Pool, one: Finished, now: float) -> None:
+    def mutated(self: Endings, one: Finished, now: float) -> None:
         if one.verdict is None or not one.verdict.failed:
             finished(self, one, now)
 
-    patch.setattr(Pool, "_finished", mutated)
+    patch.setattr(Endings, "finished", mutated)
 
 
 def _not_freed_when_the_ack_fails(patch: pytest.MonkeyPatch) -> None:
-    answered = Pool._batch_answered
+    entries = Answers._entries
 
-    def mutated(self: Pool, call: object, failed: dict[int, object], now: float) -> None:
+    def mutated(self: Answers, call: object, failed: dict[int, object], now: float) -> None:
         if not failed:
-            answered(self, call, failed, now)  # type: ignore[arg-type] -- passed on as it came
+            entries(self, call, failed, now)  # type: ignore[arg-type] -- passed on as it came
 
-    patch.setattr(Pool, "_batch_answered", mutated)
+    patch.setattr(Answers, "_entries", mutated)
 
 
 def _grants_forget_open_receives(patch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from hadoken.pipeline import acknowledger as stage
 from hadoken.pipeline.acknowledger import Acknowledger, Batch, End
 from hadoken.pipeline.inflight import Record
 from hadoken.sqs.api import EntryFailure
-from hadoken.worker.pool import Pool
+from hadoken.worker.endings import Endings
 from tests.property.mutants.mutant import Mutant
 
 Failures = Mapping[int, EntryFailure]
@@ -60,13 +60,13 @@ def _batches_of_eleven(patch: pytest.MonkeyPatch) -> None:
 
 
 def _sent_twice(patch: pytest.MonkeyPatch) -> None:
-    settle = Pool._settle
+    settle = Endings.settle
 
-    def mutated(self: Pool, record: Record, verdict: Verdict, now: float) -> None:
+    def mutated(self: Endings, record: Record, verdict: Verdict, now: float) -> None:
         settle(self, record, verdict, now)
-        self.acknowledger.add(record, now)
+        self._acknowledger.add(record, now)
 
-    patch.setattr(Pool, "_settle", mutated)
+    patch.setattr(Endings, "settle", mutated)
 
 
 MUTANTS: Final = (

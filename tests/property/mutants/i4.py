@@ -10,6 +10,7 @@ from hadoken.pipeline import acknowledger, keeper
 from hadoken.pipeline.acknowledger import Acknowledger, End
 from hadoken.pipeline.inflight import Record, State
 from hadoken.pipeline.keeper import Due, Keeper
+from hadoken.worker.answers import Answers
 from hadoken.worker.pool import Pool
 from tests.property.mutants.mutant import Mutant
 
@@ -62,15 +63,15 @@ def _changed_after_the_lapse(patch: pytest.MonkeyPatch) -> None:
 
 
 def _not_told(patch: pytest.MonkeyPatch) -> None:
-    lost = Pool._lost
+    lost = Answers.lost
 
-    def mutated(self: Pool, record: Record, now: float) -> None:
+    def mutated(self: Answers, record: Record, now: float) -> None:
         if record.state is State.ACTIVE:
             self._note_lost(record, "untold")
         else:
             lost(self, record, now)
 
-    patch.setattr(Pool, "_lost", mutated)
+    patch.setattr(Answers, "lost", mutated)
 
 
 def _extended_at_the_end(patch: pytest.MonkeyPatch) -> None:

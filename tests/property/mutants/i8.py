@@ -12,7 +12,7 @@ from hadoken.outcome import Verdict
 from hadoken.pipeline.groups import Groups
 from hadoken.pipeline.inflight import Record, Table
 from hadoken.pipeline.keeper import Entry, Keeper
-from hadoken.worker.pool import Pool
+from hadoken.worker.stages import Stages
 from tests.property.mutants.mutant import Mutant
 
 
@@ -39,14 +39,14 @@ def _failure_kept(patch: pytest.MonkeyPatch) -> None:
 
 
 def _closure_per_message(patch: pytest.MonkeyPatch) -> None:
-    activate = Pool._activate
+    start = Stages.start
     callbacks: dict[int, Callable[[], Record]] = {}
 
-    def mutated(self: Pool, record: Record, now: float) -> None:
+    def mutated(self: Stages, record: Record, now: float) -> None:
         callbacks[record.ticket] = lambda: record
-        activate(self, record, now)
+        start(self, record, now)
 
-    patch.setattr(Pool, "_activate", mutated)
+    patch.setattr(Stages, "start", mutated)
 
 
 def _member_left_in_its_group(patch: pytest.MonkeyPatch) -> None:

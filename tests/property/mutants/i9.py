@@ -8,31 +8,31 @@ import pytest
 
 from hadoken.pipeline.inflight import Record, State
 from hadoken.worker.drain import Drain
-from hadoken.worker.pool import Pool
+from hadoken.worker.endings import Endings
 from tests.property.mutants.mutant import Mutant
 
 
 def _tail_released_on_each_failure(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Pool, "_retries_in_place", lambda *_: False)
+    patch.setattr(Endings, "_retries_in_place", lambda *_: False)
 
 
 def _released_though_threads_are_idle(patch: pytest.MonkeyPatch) -> None:
     def mutated(self: Drain, now: float) -> None:
         for record in [r for r in self._table.records.values() if r.state is State.WAITING]:
-            self._give_back(record, now)
+            self._endings.give_back(record, now)
 
     patch.setattr(Drain, "step", mutated)
 
 
 def _tail_released_beside_a_dead_letter(patch: pytest.MonkeyPatch) -> None:
-    end = Pool._end
+    end = Endings.end
 
-    def mutated(self: Pool, record: Record, *args: object) -> None:
-        for other in self.groups.behind(record):
-            self._give_back(other, args[1])  # type: ignore[arg-type] -- (end, now, verdict), passed on as they came
+    def mutated(self: Endings, record: Record, *args: object) -> None:
+        for other in self._groups.behind(record):
+            self.give_back(other, args[1])  # type: ignore[arg-type] -- (end, now, verdict), passed on as they came
         end(self, record, *args)  # type: ignore[arg-type] -- the same
 
-    patch.setattr(Pool, "_end", mutated)
+    patch.setattr(Endings, "end", mutated)
 
 
 MUTANTS: Final = (

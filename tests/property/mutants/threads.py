@@ -10,7 +10,8 @@ import pytest
 from hadoken.pipeline.executor import Executor, Finished, Handed, Slot
 from hadoken.pipeline.inflight import State
 from hadoken.threads.spawn import Birth, Threads
-from hadoken.worker.pool import Poll, Pool
+from hadoken.worker.pool import Pool
+from hadoken.worker.receipts import Poll, Receipts
 from tests.property.mutants.mutant import Mutant
 
 released = threading.Event()  # set by the test when it has seen enough: ends what the mutants started
@@ -27,15 +28,15 @@ def _timer_per_message(patch: pytest.MonkeyPatch) -> None:
 
 
 def _thread_per_edge(patch: pytest.MonkeyPatch) -> None:
-    received = Pool._received
+    received = Receipts.received
 
-    def mutated(self: Pool, poll: Poll, answer: object, now: float) -> None:
-        idle = not len(self.table)
-        received(self, poll, answer, now)  # type: ignore[arg-type] -- passed on as it came
-        if idle and len(self.table):
+    def mutated(self: Receipts, poll: Poll, answer: object, now: float) -> None:
+        idle = not len(self._table)
+        received(self, poll, answer, now)
+        if idle and len(self._table):
             threading.Thread(target=released.wait, args=(20,)).start()
 
-    patch.setattr(Pool, "_received", mutated)
+    patch.setattr(Receipts, "received", mutated)
 
 
 def _join_without_timeout(patch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,8 @@ from hadoken.pipeline.inflight import Record
 from hadoken.pipeline.keeper import Extension
 from hadoken.pipeline.queues import QueueInfo
 from hadoken.sqs.api import BatchAnswer, EntryFailure, Received, ReceivedMessage
-from hadoken.worker.pool import Call, Poll, Pool
+from hadoken.worker.pool import Call, Pool
+from hadoken.worker.receipts import Poll
 from tests.unit.pipeline.making import NOW
 from tests.unit.worker.hands import Hands, Unrun
 

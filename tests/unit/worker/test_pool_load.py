@@ -15,7 +15,8 @@ from hadoken.clock import VirtualClock
 from hadoken.pipeline.acknowledger import Batch, Operation
 from hadoken.pipeline.executor import Executor
 from hadoken.sqs.api import BatchAnswer, Received
-from hadoken.worker.pool import Poll, Pool
+from hadoken.worker.pool import Pool
+from hadoken.worker.receipts import Poll
 from tests.unit.pipeline.making import NOW, message, queue
 from tests.unit.worker.hands import Hands, Unrun
 

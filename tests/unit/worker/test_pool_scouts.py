@@ -130,7 +130,7 @@ def test_a_scouted_message_whose_lease_is_lost_is_not_changed() -> None:
     bench = busy("orders", "mails")
     bench.receive(message("found"), queue="mails")
     record = bench.record("found")
-    bench.pool._lost(record, bench.now)
+    bench.pool._answers.lost(record, bench.now)
     bench.turn(1)
     assert bench.batches(Operation.CHANGE) == []
 

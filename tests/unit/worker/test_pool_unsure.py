@@ -10,7 +10,7 @@ from hadoken.local.inprocess import LocalSQS
 from hadoken.pipeline.acknowledger import LINGER, Operation
 from hadoken.sqs.api import NOT_CONNECTED, Receive, SendBatch, SendEntry, sqs_error
 from hadoken.sqs.backoff import ACKNOWLEDGE
-from hadoken.worker.drain import RELEASED
+from hadoken.worker.endings import RELEASED
 from tests.unit.pipeline.making import message, queue
 from tests.unit.worker.bench import Bench
 
