@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.peer import Peer, answer
 from tests.support.ports import refusing_port
 from tests.support.processes import Child
 from tests.support.worker import Bench, both_transports
@@ -117,6 +118,24 @@ def test_no_credentials(check: Start) -> None:
     child = check("", "--region", "eu-west-1")
     assert child.wait() == 78, child.lines
     assert "FAIL credentials    none are found" in child.out
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "UnrecognizedClientException", "InvalidSignatureException"])
+def test_keys_that_open_nothing(check: Start, code: str) -> None:
+    """A worker would ask for ever and receive nothing, so this is no success."""
+    refusal = answer(b'{"__type":"com.amazon.coral.service#%s","message":"no"}' % code.encode(), status="403 Forbidden")
+    with Peer(*[refusal] * 5) as peer:
+        child = check(peer.url)
+        assert child.wait() == 3, child.lines
+    assert child.err[-1].startswith(f"hadoken: GetQueueUrl failed: {code}: no")
+
+
+def test_a_profile_that_does_not_exist(check: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sentence, not a traceback."""
+    monkeypatch.setenv("AWS_PROFILE", "nope")
+    child = check("", "--region", "eu-west-1")
+    assert child.wait() == 78, child.lines
+    assert "profile (nope) could not be found" in child.err[-1]
 
 
 def test_no_region(check: Start) -> None:

@@ -60,7 +60,8 @@ def test_with_nothing_in_the_way_the_endpoint_sees_us(start_process: Start, endp
 def check_traced(said: dict[str, Any], endpoint: Peer, name: str) -> None:
     """The tracer is named, with what it misses, and is no cause."""
     assert said["choice"] == f"fast to {endpoint.url}, no threads"
-    assert said["tracing"] == f'{name}: no SQS client spans by the fast transport; transport="botocore" has them'
+    missing = "no SQS client spans, no trace context sent by the fast transport"
+    assert said["tracing"] == f'{name}: {missing}; transport="botocore" has both'
     assert endpoint.connections > 0
 
 

@@ -56,7 +56,10 @@ class Opening:
             self._client = connection.client
         else:
             self._session = botocore.session.get_session()
-            connection = with_made_up_identity(self._session, connection)
+            try:
+                connection = with_made_up_identity(self._session, connection)
+            except BotoCoreError as error:
+                raise ConfigurationError(f"the AWS settings cannot be read: {error}") from error
             # The keys are of no account, since nothing is sent; the real ones may have to be asked for.
             self._client = make_client(self._session, connection, read=CALL_TIMEOUT, connections=1, keys=NOBODY)
         self._connection = connection

@@ -33,7 +33,8 @@ def tracing_line(choice: Choice | None) -> str:
     """What tracers do not see, and what brings it back; "" where they miss nothing."""
     if choice is None or choice.name != "fast" or not choice.tracers:
         return ""
-    return f'{" and ".join(choice.tracers)}: no SQS client spans by the fast transport; transport="botocore" has them'
+    names = " and ".join(choice.tracers)
+    return f'{names}: no SQS client spans, no trace context sent by the fast transport; transport="botocore" has both'
 
 
 def drain_line(plan: Plan) -> str:

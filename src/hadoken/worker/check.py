@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 FEW_RECEIVES: Final = 5  # below this a restart or two of the worker costs a message all of its chances
 SKEW: Final = 60.0  # seconds; SQS refuses a signature from 900 on, and a clock that is off this much goes on drifting
 
+# Codes of keys that nobody knows, or that do not fit: with them nothing is allowed.
+_WRONG_KEYS: Final = frozenset(
+    {"InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "InvalidSignatureException"}
+)
+
 Level = Literal["ok", "WARN", "FAIL"]
 
 
@@ -61,7 +66,7 @@ def check(app: App, options: WorkerOptions, connection: Connection) -> Iterator[
 
     Raises:
         ConfigurationError: app, options, transport or region cannot work.
-        SQSError: SQS was not reached.
+        SQSError: SQS was not reached, or does not let us ask for a queue.
 
     Thread: any; blocks for a request and a few for each queue.
     """
@@ -91,7 +96,9 @@ def _worker(planned: Plan, opening: Opening) -> Iterator[Finding]:
     facts = {**msgspec.to_builtins(choice), "threads": threads, "endpoint": opening.endpoint_url}
     yield Finding("transport", "ok", transport_line(choice, opening.endpoint_url, threads), facts=facts)
     if missing := tracing_line(choice):
-        yield Finding("tracing", "WARN", missing, fix="--transport botocore, or do without", facts=facts)
+        yield Finding(
+            "tracing", "WARN", missing, fix="--transport botocore where traces must go through the queue", facts=facts
+        )
     yield Finding("region", "ok", opening.region, facts={"region": opening.region})
     yield Finding("threads", "ok", budget_line(planned.budget), facts=dict(planned.budget))
     facts = {"drain_timeout": planned.options.drain_timeout, "wait_time": planned.wait_time}
@@ -153,8 +160,10 @@ def _refused(what: str, name: str, address: str, where: str, error: SQSError) ->
         mapped = "" if address == name else f" ({address})"
         fix = "create it, or map to another by HADOKEN_QUEUES__<NAME>"
         return Finding(what, "FAIL", f"missing{mapped}, in {where}", fix=fix, facts={"address": address})
+    if (fault is Fault.DENIED and error.operation == "GetQueueUrl") or error.code in _WRONG_KEYS:
+        raise error  # a worker would ask again and again, and receive nothing meanwhile
     if fault is Fault.DENIED:
-        fix = f"allow sqs:{error.operation}, or the timeout of SQS's default is assumed"
+        fix = f"allow sqs:{error.operation}; until then the timeout of SQS's default is assumed"
         return Finding(what, "WARN", str(error), fix=fix, facts={"address": address, "code": error.code})
     raise error
 

@@ -115,7 +115,7 @@ async def _attributes(sqs: SQS, name: str, url: str) -> Mapping[str, str]:
     try:
         return await sqs.queue_attributes(url)
     except SQSError as error:
-        if fault_of(error) is not Fault.DENIED:
+        if fault_of(error) is not Fault.DENIED or error.code == NO_CREDENTIALS:
             raise
         log.warning("queue %s: its attributes may not be read, defaults are assumed: %s", name, error)
         return {}

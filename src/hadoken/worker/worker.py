@@ -26,6 +26,7 @@ from hadoken.threads.watch import Watch
 from hadoken.worker.banner import transport_line
 from hadoken.worker.blocking import Credentials, Resolver
 from hadoken.worker.engine import Engine
+from hadoken.worker.greenlets import refuse_greenlets
 from hadoken.worker.plan import FLUSH, plan
 from hadoken.worker.snapshot import TransportSnapshot
 from hadoken.worker.switching import SwitchInterval
@@ -163,9 +164,11 @@ class Worker:
 
         Raises:
             LifecycleError: it was stopped; a worker is started once.
+            ConfigurationError: gevent or eventlet has put greenlets in the place of threads.
 
         Thread: any. Does not block.
         """
+        refuse_greenlets()
         with self._life:
             if self._ended:
                 raise LifecycleError("this worker was stopped", hint="make a new Worker to start again")

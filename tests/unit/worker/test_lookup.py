@@ -146,8 +146,13 @@ def test_a_queue_given_by_url_is_not_asked_for(sqs: LocalSQS, monkeypatch: pytes
     assert sqs.queues.counters.of("GetQueueUrl").requests == before + 1  # this test's own
 
 
-def test_no_credentials_at_all_are_a_mistake_of_the_users(sqs: LocalSQS) -> None:
+@pytest.mark.parametrize("by_url", [False, True])
+def test_no_credentials_at_all_are_a_mistake_of_the_users(
+    sqs: LocalSQS, by_url: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Waiting would not bring any: the boot ends with a sentence instead of staying up in silence."""
-    sqs.faults = Faults([Rule(operation="GetQueueUrl", code="NoCredentials")])
+    if by_url:
+        monkeypatch.setenv("HADOKEN_QUEUES__ORDERS", sqs.url_now("mails"))
+    sqs.faults = Faults([Rule(code="NoCredentials")])
     with pytest.raises(ConfigurationError, match="no AWS credentials are found"):
         look_up(sqs, app_of("orders"))
