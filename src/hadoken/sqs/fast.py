@@ -151,7 +151,18 @@ class Exchange(asyncio.Future[Any]):
     Both in one, because a future of its own with a callback to hear of its end would cost as much again.
     """
 
-    __slots__ = ("_call", "_renewals", "_sent_before", "_transport", "_tried", "data", "deadline", "line", "seconds")
+    __slots__ = (
+        "_call",
+        "_elsewhere",
+        "_renewals",
+        "_sent_before",
+        "_transport",
+        "_tried",
+        "data",
+        "deadline",
+        "line",
+        "seconds",
+    )
 
     def __init__(self, transport: FastTransport, call: Call) -> None:
         super().__init__(loop=transport.loop)
@@ -159,6 +170,7 @@ class Exchange(asyncio.Future[Any]):
         self._call = call
         self._tried = _NOTHING
         self._sent_before = False
+        self._elsewhere: tuple[str, str] | None = None  # what is done elsewhere for it, and the code if it takes long
         self.seconds = call.time_limit
         self.deadline = 0.0
         self.line: Line | None = None
@@ -177,6 +189,7 @@ class Exchange(asyncio.Future[Any]):
         transport.lines.done(self)
         wire = transport.wire
         if wire.is_large(answer):
+            self._wait_for("reading the answer", NO_ANSWER)
             transport.offload(partial(wire.read, self._call, answer)).add_done_callback(self._read)
             return
         try:
@@ -187,9 +200,17 @@ class Exchange(asyncio.Future[Any]):
             self.set_result(result)
 
     def again(self) -> None:
-        """See `line.Request.again`."""
+        """See `line.Request.again`.
+
+        One that was closed when the request came says so at once. Later it broke while the request was looked after,
+        and what is left of the time limit would not do for another.
+        """
+        lines = self._transport.lines
         self._sent_before = True
-        self._transport.lines.send_by_new(self)
+        if lines.is_fresh(self):
+            lines.send_by_new(self)
+        else:
+            self.fail(NO_ANSWER, "the connection broke: the other side closed it")
 
     def fail(self, code: str, reason: str) -> None:
         """See `line.Request.fail`."""
@@ -207,9 +228,12 @@ class Exchange(asyncio.Future[Any]):
 
     def expire(self) -> None:
         """See `deadlines.Timed.expire`."""
-        waited = self.line is None
+        waited, elsewhere = self.line is None, self._elsewhere
         self._let_go()
-        if waited:
+        if elsewhere:
+            doing, code = elsewhere
+            self.fail(code, f"{doing} took more than {self.seconds:g} s")
+        elif waited:
             self.fail(NOT_CONNECTED, "no connection became free in time")
         else:
             self.fail(NO_ANSWER, f"no answer within {self.seconds:g} s")
@@ -233,8 +257,18 @@ class Exchange(asyncio.Future[Any]):
             line.close()
         lines.done(self)
 
+    def _wait_for(self, doing: str, code: str) -> None:
+        """Wait for what is done elsewhere, as long as for an answer; `code` is that of the error if it takes longer."""
+        self._elsewhere = (doing, code)
+        self._transport.lines.watch(self)
+
+    def _is_back(self) -> None:
+        self._elsewhere = None
+        self._transport.lines.done(self)
+
     def _read(self, reading: asyncio.Future[Any]) -> None:
         """Take what was made of a large answer elsewhere."""
+        self._is_back()
         error = asyncio.CancelledError("given up") if reading.cancelled() else reading.exception()
         if self.done():
             return
@@ -257,11 +291,14 @@ class Exchange(asyncio.Future[Any]):
         self._tried |= {resend}
         self.deadline = 0.0
         if resend is Resend.NEW_KEYS and self._renewals == transport.renewals:
+            self._wait_for("renewing the credentials", NOT_CONNECTED)
             transport.renew().add_done_callback(self._renewed)
         else:
             self._send()
 
     def _renewed(self, renewing: asyncio.Future[None]) -> None:
+        self._is_back()
+        self.deadline = 0.0
         if self.done():
             return
         error = asyncio.CancelledError("given up") if renewing.cancelled() else renewing.exception()

@@ -81,10 +81,20 @@ class Lines:
             line.close()
         self._wait(self._waiting, request, now)
 
+    def is_fresh(self, request: Sent) -> bool:
+        """Whether a request was sent so lately that there is time to send it once more: that of opening a line."""
+        return self._loop.time() - (request.deadline - request.seconds) <= self._connect_timeout
+
     def send_by_new(self, request: Sent) -> None:
         """Send a request by a line that is still to be opened."""
         self._deadlines.discard(request)
         self._wait(self._waiting_for_new, request, self._loop.time())
+
+    def watch(self, request: Sent) -> None:
+        """Watch a request that waits for something else, for as long as for an answer."""
+        self._deadlines.discard(request)
+        request.deadline = self._loop.time() + request.seconds
+        self._deadlines.add(request)
 
     def done(self, request: Sent) -> None:
         """Watch a request no more: it has its answer, or wants none any more."""

@@ -22,7 +22,15 @@ from hadoken.errors import ConfigurationError, SQSDenied, SQSError, SQSUnavailab
 from hadoken.sqs import answer as answers
 from hadoken.sqs import wire
 from hadoken.sqs.answer import MAX_HEAD
-from hadoken.sqs.api import NO_ANSWER, NO_CREDENTIALS, NOT_CONNECTED, Receive, SendBatch, SendEntry
+from hadoken.sqs.api import (
+    NO_ANSWER,
+    NO_CREDENTIALS,
+    NOT_CONNECTED,
+    Receive,
+    SendBatch,
+    SendEntry,
+    may_be_applied,
+)
 from hadoken.sqs.credentials import Credentials, Keys
 from hadoken.sqs.dialling import Dialler
 from hadoken.sqs.fast import FastTransport
@@ -752,6 +760,55 @@ def test_a_call_that_is_given_up_during_a_renewal_is_not_sent_again(loop: Loop) 
     with Peer(EXPIRED, OK) as peer:
         run(loop, body(peer.url))
     assert b"Credential=key2/" in peer.requests[1]
+
+
+def test_what_is_done_elsewhere_has_a_deadline(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials that hang, and a large answer that nobody reads: whoever waits is told, and the next call works."""
+    monkeypatch.setattr(wire, "LARGE", 1_000)
+    source = Temporary()
+    source.hold.clear()
+
+    async def body(url: str) -> None:
+        blocking = Blocking()
+        async with opened(url, credentials=Credentials(source), blocking=blocking, call_timeout=0.1) as sqs:
+            with pytest.raises(SQSUnavailable, match="renewing the credentials took more than 0.1 s") as raised:
+                await sqs.queue_url("q")
+            assert not may_be_applied(raised.value)
+            with pytest.raises(SQSUnavailable, match="reading the answer took more than 0.1 s") as raised:
+                await sqs.queue_url("q")  # it stands behind the renewal
+            assert may_be_applied(raised.value)
+            source.hold.set()
+            await until(lambda: sqs._renewing is None)
+            assert await sqs.queue_url("q") == "http://sqs/1/q"
+
+    large = answer(b'{"QueueUrl":"http://sqs/1/q"' + b" " * 1_000 + b"}")
+    with Peer(EXPIRED, large, OK) as peer:
+        run(loop, body(peer.url))
+
+
+def test_a_connection_that_breaks_late_is_no_stale_one(loop: Loop) -> None:
+    """What is left of the time limit would not do for another poll, and the engine asks anew."""
+    dropped = threading.Event()
+
+    def drop_late(served: Served) -> None:
+        assert dropped.wait(LIMIT)
+        hang_up(served)
+
+    async def body(url: str) -> None:
+        async with opened(url, connect_timeout=0.05) as sqs:
+            assert await sqs.queue_url("q") == "http://sqs/1/q"
+            asked = sqs.queue_url("q")
+            await until(lambda: len(peer.requests) == 2)
+            sent = asyncio.get_running_loop().time()
+            await until(lambda: asyncio.get_running_loop().time() > sent + 0.1)
+            dropped.set()
+            with pytest.raises(SQSUnavailable, match="the connection broke") as raised:
+                await asked
+            assert may_be_applied(raised.value)
+
+    with Peer(OK, drop_late) as peer:
+        run(loop, body(peer.url))
+    assert len(peer.requests) == 2
 
 
 def test_without_credentials_nothing_is_sent(loop: Loop) -> None:
