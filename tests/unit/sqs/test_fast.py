@@ -771,10 +771,10 @@ def test_what_is_done_elsewhere_has_a_deadline(loop: Loop, monkeypatch: pytest.M
     async def body(url: str) -> None:
         blocking = Blocking()
         async with opened(url, credentials=Credentials(source), blocking=blocking, call_timeout=0.1) as sqs:
-            with pytest.raises(SQSUnavailable, match="renewing the credentials took more than 0.1 s") as raised:
+            with pytest.raises(SQSUnavailable, match=r"renewing the credentials took more than 0\.1 s") as raised:
                 await sqs.queue_url("q")
             assert not may_be_applied(raised.value)
-            with pytest.raises(SQSUnavailable, match="reading the answer took more than 0.1 s") as raised:
+            with pytest.raises(SQSUnavailable, match=r"reading the answer took more than 0\.1 s") as raised:
                 await sqs.queue_url("q")  # it stands behind the renewal
             assert may_be_applied(raised.value)
             source.hold.set()
