@@ -9,9 +9,10 @@ from datetime import timedelta
 import pytest
 
 import hadoken
-from hadoken.pipeline.executor import Executor
+from hadoken.pipeline.executor import Executor, Finished
 from hadoken.testing import DrivenWorker, FakeSQS, Rule, StartWorker, worker
 from hadoken.testing.waiting import wait_until
+from hadoken.worker.pool import Pool
 from tests.support.waiting import GLOBAL
 
 QUICK = 0.05  # seconds of patience with handlers that wait for the test
@@ -73,6 +74,42 @@ def test_an_outcome_that_nobody_announces_holds_nothing_up(
         release.set()
         work.advance("31s")
         assert bodies(work) == ["short", "short", "long", "long"]
+
+
+def test_an_outcome_that_comes_after_the_look_is_taken_in_a_drain(
+    app: hadoken.App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A handler thread that could leave its outcome lying calls all the same, where no timer will make anybody look.
+
+    Time does not move under a handler that runs, so here it would wait for ever for the message behind that outcome.
+    """
+    orders = app.queue("orders.fifo", str)
+    second_began = threading.Event()
+    monkeypatch.setattr(Pool, "_enough", lambda _pool, _now: 10)  # as under load
+    monkeypatch.setattr(Executor, "_bring_back", bring_back_with_more_to_do)
+
+    @orders.handler
+    def handle(body: str) -> None:
+        if body == "waits":
+            assert second_began.wait(GLOBAL)
+        elif body == "first":
+            assert not second_began.wait(0.1)  # for the engine to come to rest
+        else:
+            second_began.set()
+
+    with worker(app, concurrency=3) as work:  # all three come with the first receive
+        orders.send("waits", message_group_id="a", deduplication_id="0")
+        for body in ("first", "second"):
+            orders.send(body, message_group_id="b", deduplication_id=body)
+        assert sorted(str(run.body) for run in work.drain()) == ["first", "second", "waits"]
+
+
+def bring_back_with_more_to_do(executor: Executor, finished: Finished) -> None:
+    """Bring an outcome back as a thread does that has seen another message to handle."""
+    executor._outcomes.append(finished)
+    if len(executor._outcomes) >= executor._wanted:
+        executor._signalled = True
+        executor._wake()
 
 
 def test_handlers_run_in_the_threads_of_the_pool(app: hadoken.App) -> None:

@@ -164,13 +164,16 @@ class Pace:
         drive.done.set()
 
     def _takes_outcomes(self) -> bool:
-        """Have the engine take outcomes that came unannounced, if there are any, and say so.
+        """Have the engine take outcomes that came unannounced, if there are any, and say so; those to come call it.
 
         It leaves them to its next timer when that is near. But time does not move while one is not taken, for its
-        message counts as one that a thread has in hand.
+        message counts as one that a thread has in hand. So nobody would ever look at one that came after this look.
         """
         engine = self.engine
-        if engine is None or engine.failure is not None or not any(pool.executor.unannounced for pool in engine.pools):
+        if engine is None or engine.failure is not None:
+            return False
+        came = [pool.executor.want(1) and pool.executor.unannounced for pool in engine.pools]
+        if not any(came):
             return False
         engine.wake()
         return True
