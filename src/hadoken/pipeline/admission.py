@@ -105,7 +105,7 @@ class Admission:
         return max(0, self._places.enough - self.free())
 
     def next_try(self) -> float | None:
-        """When a queue may be asked for which nothing needs to happen before but that time passes; None: no such one."""
+        """When the next queue may be asked for which only time has to pass; None where there is none."""
         while self._resting and not self._rests(self._resting[0]):
             heapq.heappop(self._resting)
         rested = self._resting[0][0] if self._resting else None

@@ -63,9 +63,9 @@ class Endings:
         if verdict.kind is Kind.DEAD_LETTER and not record.queue.dead_letter_url:
             self.retry_late(record, verdict, now)
             return
-        self.settle(record, verdict, now)
+        self.acknowledge(record, verdict, now)
 
-    def settle(self, record: Record, verdict: Verdict, now: float) -> None:
+    def acknowledge(self, record: Record, verdict: Verdict, now: float) -> None:
         """Hand a message that is done to the acknowledger."""
         record.verdict = verdict
         record.visible_at = now + verdict.after
@@ -106,7 +106,7 @@ class Endings:
         if in_place:
             self._hold(record, late, now)
         else:
-            self.settle(record, late, now)
+            self.acknowledge(record, late, now)
 
     def end(self, record: Record, end: End, now: float, verdict: Verdict | None) -> None:
         """Let a record go, then the next of its group may run."""

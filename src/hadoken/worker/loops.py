@@ -51,7 +51,8 @@ def chosen() -> LoopChoice:
         except ImportError as error:
             if wanted == "uvloop":
                 raise ConfigurationError(
-                    f"{VARIABLE} asks for uvloop, which cannot be imported: {error}", hint="pip install hadoken[fast]"
+                    f"{VARIABLE} asks for uvloop, which cannot be imported: {error}",
+                    hint="install uvloop, or hadoken[fast]",
                 ) from error
         else:
             return LoopChoice(f"uvloop {version('uvloop')}", uvloop.new_event_loop)

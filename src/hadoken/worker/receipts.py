@@ -100,5 +100,5 @@ class Receipts:
         counts.received += 1
         if finished:
             log.info("queue %s: message %s was handled before; deleting it again", queue.name, message.message_id)
-            self._endings.settle(record, ACKED, now)
+            self._endings.acknowledge(record, ACKED, now)
         return record

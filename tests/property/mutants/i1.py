@@ -29,16 +29,16 @@ def _removed_at_flush(patch: pytest.MonkeyPatch) -> None:
 
 
 def _popped_before_the_batch(patch: pytest.MonkeyPatch) -> None:
-    settle = Endings.settle
+    acknowledge = Endings.acknowledge
 
     def mutated(self: Endings, record: Record, verdict: Verdict, now: float) -> None:
-        settle(self, record, verdict, now)
+        acknowledge(self, record, verdict, now)
         if record.ticket in self._table.records:
             self._keeper.forget(record)
             self._groups.leave(record)
             self._table.remove(record)
 
-    patch.setattr(Endings, "settle", mutated)
+    patch.setattr(Endings, "acknowledge", mutated)
 
 
 MUTANTS: Final = (

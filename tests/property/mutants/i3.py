@@ -60,13 +60,13 @@ def _batches_of_eleven(patch: pytest.MonkeyPatch) -> None:
 
 
 def _sent_twice(patch: pytest.MonkeyPatch) -> None:
-    settle = Endings.settle
+    acknowledge = Endings.acknowledge
 
     def mutated(self: Endings, record: Record, verdict: Verdict, now: float) -> None:
-        settle(self, record, verdict, now)
+        acknowledge(self, record, verdict, now)
         self._acknowledger.add(record, now)
 
-    patch.setattr(Endings, "settle", mutated)
+    patch.setattr(Endings, "acknowledge", mutated)
 
 
 MUTANTS: Final = (
