@@ -183,7 +183,8 @@ class Queue(Generic[B]):
 
         Thread: any with a running asyncio loop; blocks on nothing. The thread `hadoken-asend` does what would block: it
         looks up names and credentials, and makes the calls where botocore was chosen. There is one for the whole
-        process, and it ends when there was nothing to do for five seconds.
+        process, and it ends when there was nothing to do for five seconds; while a worker runs, `hadoken-resolver` does
+        it instead, which is part of the thread budget.
         """
         refuse_unknown("asend", unknown, _SENT_WITH)
         item = Outgoing(body, delay, attributes, message_group_id, deduplication_id)

@@ -20,11 +20,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hadoken.clock import SYSTEM, Clock, Wake
-from hadoken.errors import ConfigurationError, SQSError
+from hadoken.errors import ConfigurationError, SQSError, SQSUnavailable
 from hadoken.pipeline.acknowledger import Batch, Operation
 from hadoken.pipeline.executor import Executor, Runs
 from hadoken.pipeline.keeper import Extension
 from hadoken.pipeline.poller import MOST_OPEN
+from hadoken.sqs.api import NO_ANSWER
 from hadoken.worker.lateness import Lateness
 from hadoken.worker.lookup import look_up
 from hadoken.worker.loops import chosen, rings_early
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from hadoken.worker.plan import Plan
 
 log = logging.getLogger("hadoken.engine")
+
+# Nobody answers it any more; unheard of, its receive would count as open for ever, and its queue would not be asked.
+_GIVEN_UP = SQSUnavailable("the transport has given the request up", code=NO_ANSWER, transient=True)
 
 Connect = Callable[[asyncio.AbstractEventLoop], "asyncio.Future[SQS]"]
 
@@ -316,10 +320,11 @@ class Engine:
         return "SendMessageBatch", sqs.send_batch(request)
 
     def _answered(self, pool: Pool, call: Call, future: asyncio.Future[Any]) -> None:
-        if self.failure is not None or future.cancelled():
+        given_up = future.cancelled()
+        if self.failure is not None or (given_up and self.report is not None):
             return
         try:
-            error = future.exception()
+            error = _GIVEN_UP if given_up else future.exception()
             if error is None:
                 pool.answered(call, future.result(), self.clock.lease())
             elif isinstance(error, SQSError):

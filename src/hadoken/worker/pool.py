@@ -185,7 +185,8 @@ class Pool:
     def _take_outcomes(self, now: float) -> None:
         outcomes = self.executor.outcomes()
         if outcomes:
-            self.places.ran(len(outcomes), sum(finished.took for finished in outcomes))
+            ran = [finished.took for finished in outcomes if finished.verdict is not None]  # None: withdrawn unstarted
+            self.places.ran(len(ran), sum(ran))
             self._look_at = now + LOOK
         elif self._look_at is not None and now >= self._look_at:
             self._look_at = None  # it has become quiet: from now on the first outcome calls

@@ -25,7 +25,7 @@ RETRY = Verdict(Kind.RETRY, after=5, reason="it failed", failed=True)
 class Bench:
     """A pool, its threads played by `hands`, and the calls that wait for an answer."""
 
-    def __init__(self, *queues: QueueInfo, concurrency: int = 2, lookahead: int = 10) -> None:
+    def __init__(self, *queues: QueueInfo, concurrency: int = 2, lookahead: int | None = 10) -> None:
         self.clock = VirtualClock(NOW)
         self.wakes = 0
         handlers = {one.name: Unrun(one.name) for one in queues}

@@ -123,3 +123,13 @@ def test_credentials_that_cannot_be_renewed_are_told_once_until_they_can(
     assert told == [
         f"credentials cannot be refreshed: {n}; requests go on with the old ones while they last" for n in (1, 5)
     ]
+
+
+def test_what_is_taken_is_done_and_nothing_is_taken_after_the_end() -> None:
+    """Whoever lends it work learns that it is too late, before anybody waits for it."""
+    made, done = Resolver(), list[int]()
+    assert made.take(lambda: done.append(1))
+    made.stop()
+    assert not made.take(lambda: done.append(2))
+    made.run()
+    assert done == [1]

@@ -15,7 +15,7 @@ from hadoken.clock import SYSTEM
 from hadoken.errors import ConfigurationError, LifecycleError
 from hadoken.local.inprocess import LocalSQS
 from hadoken.options import WorkerOptions
-from hadoken.sqs.api import SQS, BatchAnswer, SendBatch, SendEntry
+from hadoken.sqs.api import SQS, BatchAnswer, Received, SendBatch, SendEntry
 from hadoken.worker.engine import Engine
 from hadoken.worker.plan import plan
 from tests.support.signals import TestSignal
@@ -287,6 +287,24 @@ def test_a_broken_promise_of_the_transport_ends_the_engine(
     assert sqs._closed
     assert sum(record.levelno == logging.CRITICAL for record in caplog.records) == 1
     assert running.engine.state == "stopped"
+
+
+def test_a_receive_that_its_transport_cancels_is_asked_for_again(running: Running) -> None:
+    """Nobody answers it any more, so a queue that waited for it would never be asked again."""
+    asked = TestSignal[asyncio.Future[Any]]("a receive")
+    sqs = Wrong(asked.emit)
+    running.start()
+    running.connect(sqs)
+    (first,) = asked.wait()
+    assert running.engine.call(first.cancel)
+    assert wait_until(lambda: any(poller.failing_since for pool in running.engine.pools for poller in pool.pollers))
+    _, second = asked.wait(2)
+    assert running.engine.failure is None
+    running.engine.drain(SYSTEM.lease() + LONG)
+    assert running.engine.call(lambda: second.set_result(Received(())))
+    running.end()
+    assert running.engine.report is not None
+    assert running.engine.report.clean
 
 
 class Breaking(LocalSQS):

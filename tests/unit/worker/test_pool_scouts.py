@@ -11,7 +11,7 @@ from tests.unit.worker.bench import RETRY, Bench
 DEAD = "http://sqs.local/000000000000/dead"
 
 
-def busy(*queues: str, lookahead: int = 0, **settings: object) -> Bench:
+def busy(*queues: str, lookahead: int | None = 0, **settings: object) -> Bench:
     """One thread that has a message of the first queue in hand, and queues with a scout each."""
     made = [queue(name, visibility_timeout=600, **settings) for name in queues]
     bench = Bench(*made, concurrency=1, lookahead=lookahead)
@@ -49,6 +49,21 @@ def test_what_a_scout_finds_while_no_thread_is_free_is_given_back() -> None:
     bench.answer_all()
     bench.check_empty()
     assert not bench.executor._withdrawn
+
+
+def test_what_was_never_started_says_nothing_of_how_long_handlers_run() -> None:
+    """It comes back in no time; taken for short runs, such messages would draw in more than threads can start."""
+    bench = busy("orders", "mails", lookahead=None)
+    bench.receive(message("found"), queue="mails")
+    bench.turn(1)
+    bench.answer_all()
+    bench.turn(3_600)
+    bench.finish("first")
+    assert bench.pool.places._run == 3_601
+    bench.hands.take_all()
+    bench.turn()
+    assert not bench.executor._withdrawn
+    assert bench.pool.places._run == 3_601
 
 
 def test_what_a_thread_has_begun_in_time_is_kept() -> None:
