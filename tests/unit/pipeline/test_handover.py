@@ -39,15 +39,17 @@ def sleepers(count: int) -> Iterator[tuple[Handover[int | None], list[Sleeper]]]
     """Threads that parked one after the other; they end with the block."""
     handover: Handover[int | None] = Handover()
     made: list[Sleeper] = []
-    for number in range(1, count + 1):
-        made.append(Sleeper(handover))
-        assert wait_until(lambda: len(handover._parked) == number)  # noqa: B023 -- called in this round only
-    yield handover, made
-    for one in made:
-        one.go_on.release(1_000)
-        handover.put(None)
-    for one in made:
-        one.join()
+    try:
+        for number in range(1, count + 1):
+            made.append(Sleeper(handover))
+            assert wait_until(lambda: len(handover._parked) == number)  # noqa: B023 -- called in this round only
+        yield handover, made
+    finally:  # a thread that sleeps on after a test that failed would keep the whole run from ending
+        for one in made:
+            one.go_on.release(1_000)
+            handover.put(None)
+        for one in made:
+            one.join()
     assert len(handover) == 0
 
 
