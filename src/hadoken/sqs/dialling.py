@@ -20,7 +20,7 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 from hadoken.clock import SYSTEM
-from hadoken.sqs.kept import MAX_AGE
+from hadoken.sqs.kept import MAX_AGE, PROBES
 from hadoken.sqs.line import Line, Owner
 from hadoken.sqs.target import Target
 from hadoken.sqs.tls import Tls
@@ -33,9 +33,6 @@ BUFFER: Final = 262_144  # bytes of one read, at most; one buffer serves all con
 _NOT_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"})
 _LEAST_TRY: Final = 1.2  # seconds for one of several addresses: a lost SYN is repeated after one second
 _KNOWN_FOR: Final = 10.0  # seconds in which connections share one look-up; hundreds are opened at once at boot
-# Seconds after which a silent connection is probed, and between probes, and how many are lost before it is given up:
-# a poll is silent for 20 s, and some routers forget a connection so.
-_PROBES: Final = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
 
 
 def addresses_of(host: str, port: int) -> list[Address]:
@@ -200,7 +197,7 @@ async def _connected(loop: asyncio.AbstractEventLoop, address: Address) -> socke
         sock.setblocking(False)  # noqa: FBT003 -- its only argument
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in _PROBES:
+        for name, value in PROBES:
             if hasattr(socket, name):  # not on every system
                 sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
         await _connect(loop, sock, place)

@@ -25,12 +25,16 @@ from typing import Any, Final
 from hadoken.clock import SYSTEM
 from hadoken.sqs.answer import Answer, AnswerReader
 from hadoken.sqs.target import Target
+from hadoken.sqs.tls import expiry
 
 CHUNK: Final = 65_536  # bytes of one read: ten small messages fit
 LOOK_AFTER: Final = 1.0  # seconds of idleness after which a connection is looked at before it is used
 MAX_IDLE: Final = 60.0  # seconds without use; routers forget a silent connection, the shortest after about so long
 MAX_AGE: Final = 300.0  # seconds; then the name is resolved anew, so a move of the endpoint is followed. Guess
 MAX_KEPT: Final = 64  # idle connections; as many threads may send in turns without opening one
+# Seconds after which a silent connection is probed, and between probes, and how many are lost before it is given up:
+# a poll is silent for 20 s, and some routers forget a connection so.
+PROBES: Final = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
 _LEAST_TRY: Final = 1.2  # seconds for one of several addresses: a lost SYN is repeated after one second
 
 _EITHER: Final = select.POLLIN | select.POLLOUT
@@ -162,11 +166,13 @@ class Line:
 
     Attributes:
         idle_since: lease clock of its last use.
+        good_until: lease clock of its end; then name and certificate are looked at anew, by another one.
     """
 
     def __init__(self, sock: socket.socket, target: Target) -> None:
         self.idle_since = 0.0
-        self._born = SYSTEM.lease()
+        age = min(MAX_AGE, expiry(sock) - SYSTEM.wall()) if isinstance(sock, ssl.SSLSocket) else MAX_AGE
+        self.good_until = SYSTEM.lease() + age
         self._sock = sock
         self._end = target[:3]
         self._reader = AnswerReader()
@@ -203,7 +209,7 @@ class Line:
         """Whether it is young, and likely to be open still; what can be read from an idle connection is its end."""
         now = SYSTEM.lease()
         idle = now - self.idle_since
-        if idle > MAX_IDLE or now - self._born > MAX_AGE:
+        if idle > MAX_IDLE or now > self.good_until:
             return False
         return idle < LOOK_AFTER or not _poll(self._sock, select.POLLIN, 0)
 
@@ -300,7 +306,10 @@ def connected(target: Target, tls: ssl.SSLContext | None, seconds: float) -> Lin
     try:
         sock.settimeout(0)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a long poll is silence, which some routers end
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in PROBES:
+            if hasattr(socket, name):  # not on every system
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
         if tls is not None:
             sock = tls.wrap_socket(sock, server_hostname=target.host, do_handshake_on_connect=False)
             _shake_hands(sock, deadline)

@@ -89,8 +89,7 @@ class Tls:
 
     def expires(self) -> float:
         """When the server's certificate expires, in seconds since 1970; infinity where it was not verified."""
-        certificate = self._object.getpeercert()
-        return float(ssl.cert_time_to_seconds(str(certificate["notAfter"]))) if certificate else math.inf
+        return expiry(self._object)
 
     def _shake(self) -> bool:
         try:
@@ -99,3 +98,9 @@ class Tls:
             return False
         self.established = True
         return True
+
+
+def expiry(connection: ssl.SSLObject | ssl.SSLSocket) -> float:
+    """When the other side's certificate expires, in seconds since 1970; infinity where it was not verified."""
+    certificate = connection.getpeercert()
+    return float(ssl.cert_time_to_seconds(str(certificate["notAfter"]))) if certificate else math.inf

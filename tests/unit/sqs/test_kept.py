@@ -188,6 +188,74 @@ def test_one_that_has_answered_meanwhile_is_trusted() -> None:
         mine.close()
 
 
+class Late:
+    """A clock that is so many seconds ahead of the system's."""
+
+    def __init__(self, ahead: float) -> None:
+        self._ahead = ahead
+
+    def lease(self) -> float:
+        """Seconds of the lease clock."""
+        return SYSTEM.lease() + self._ahead
+
+    def wall(self) -> float:
+        """Seconds since 1970."""
+        return SYSTEM.wall() + self._ahead
+
+
+@pytest.mark.parametrize(("ahead", "connections"), [(0.0, 1), (40.0, 1), (50.0, 2)], ids=["now", "before", "after"])
+def test_no_connection_outlives_the_certificate_of_its_server(
+    tmp_path: Path, ahead: float, connections: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who was trusted then is looked at again once the certificate has expired, by a new connection."""
+    authority = Authority(tmp_path)
+    mine = KeptLines(connect_timeout=LIMIT, trust=authority.client_context)
+    with Peer(OK, OK, tls=authority.server_context(lasting=46.0)) as peer:
+        target = target_of(peer.url)
+        mine.exchange(target, ASK, LIMIT)
+        monkeypatch.setattr(kept, "SYSTEM", Late(ahead))
+        mine.exchange(target, ASK, LIMIT)
+        mine.close()
+    assert peer.connections == connections
+
+
+def test_connections_are_probed_and_send_at_once() -> None:
+    """The system's own first probe comes after two hours, when routers have long forgotten the connection."""
+    with Peer() as peer, closing(connected(target_of(peer.url), None, LIMIT)) as line:
+        assert line._sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        options = (socket.TCP_NODELAY, socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+        assert [line._sock.getsockopt(socket.IPPROTO_TCP, one) for one in options] == [1, 30, 10, 3]
+
+
+@pytest.mark.parametrize(("ahead", "connections"), [(59.0, 1), (61.0, 2)], ids=["before", "after"])
+def test_a_connection_idle_for_too_long_is_not_used(
+    ahead: float, connections: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A router may have forgotten it by then."""
+    mine = lines()
+    with Peer(OK, OK) as peer:
+        target = target_of(peer.url)
+        mine.exchange(target, ASK, LIMIT)
+        monkeypatch.setattr(kept, "SYSTEM", Late(ahead))
+        mine.exchange(target, ASK, LIMIT)
+        mine.close()
+    assert peer.connections == connections
+
+
+def test_what_an_idle_connection_has_to_say_is_its_end() -> None:
+    """It is looked at after a second without use, before anything is sent by it."""
+    near, far = socket.socketpair()
+    with near, far:
+        line = Line(near, target_of("http://sqs.invalid/"))
+        line.idle_since = SYSTEM.lease() - 2 * kept.LOOK_AFTER
+        assert line.is_usable()
+        far.close()
+        assert not line.is_usable()
+        line.idle_since = SYSTEM.lease() + LIMIT
+        assert line.is_usable()  # used just now: not looked at
+        line.close()
+
+
 class Impatient:
     """A server that reads the beginning of one request and answers.
 
