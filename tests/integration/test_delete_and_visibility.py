@@ -110,7 +110,7 @@ def test_parity_04_handler_longer_than_any_visibility_timeout(fake_sqs: FakeSQS,
 
     for timeout, queue in queues.items():
         queue.handler(visibility_timeout=timeout, time_limit=None)(handle)
-    work = worker(app, patience=PATIENCE)
+    work = worker(app, patience=PATIENCE, timeout=GLOBAL)  # thousands of extensions take a busy machine 5 s
     ids = {timeout: queue.send("long") for timeout, queue in queues.items()}
     assert work.advance("31m") == []
     release.set()
