@@ -28,7 +28,12 @@ def lead_somewhere() -> bool:
 
 
 def endpoint(session: botocore.session.Session) -> str | None:
-    """The endpoint of SQS that environment or shared files name, such as AWS_ENDPOINT_URL_SQS; None for AWS's own."""
+    """The endpoint of SQS that environment or shared files name, such as AWS_ENDPOINT_URL_SQS; None for AWS's own.
+
+    None too where AWS_IGNORE_CONFIGURED_ENDPOINT_URLS switches such settings off.
+    """
+    if session.get_config_variable("ignore_configured_endpoint_urls"):
+        return None
     provider = ConfiguredEndpointProvider(
         full_config=session.full_config,
         scoped_config=session.get_scoped_config(),

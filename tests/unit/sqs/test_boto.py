@@ -242,6 +242,20 @@ def test_this_machine_minds_neither_region_nor_credentials(
     client.close()
 
 
+def test_an_endpoint_that_was_switched_off_is_not_gone_to(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """AWS is meant then: nothing is made up, and nothing goes to this machine."""
+    only_credentials_of(tmp_path / "none", monkeypatch)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", peer.url)
+    monkeypatch.setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")
+    client = BotoClient(Connection(region="eu-west-3"))
+    assert client.endpoint_url == "https://sqs.eu-west-3.amazonaws.com"
+    with pytest.raises(SQSDenied, match="Unable to locate credentials"):
+        client.queue_url("orders")
+    client.close()
+
+
 def test_credentials_that_cannot_be_renewed_are_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Whoever renews them is told in our words, while those at hand last."""
     soon = datetime.fromtimestamp(SYSTEM.wall() + 60, tz=UTC).isoformat()
