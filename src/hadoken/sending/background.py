@@ -19,7 +19,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
-from hadoken.threads.spawn import Threads
 
 log = logging.getLogger("hadoken.sending")
 
@@ -87,6 +86,8 @@ class Background:
     def _do_ourselves(self, work: Callable[[], None]) -> None:
         with self._lock:
             if not self._alive:
+                from hadoken.threads.spawn import Threads  # noqa: PLC0415 -- most programs never need the thread
+
                 Threads({_ROLE: 1}).spawn(NAME, self._run, role=_ROLE)
                 self._alive = True  # only now: where no thread can be had, the next call must try again
             self._work.put(work)
