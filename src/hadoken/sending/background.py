@@ -19,7 +19,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, TypeAlias, TypeVar
 
-
 log = logging.getLogger("hadoken.sending")
 
 T = TypeVar("T")
