@@ -114,9 +114,11 @@ $(CLIENTS)/node.stamp: tests/clients/node/package.json tests/clients/node/packag
 	@npm ci --prefix $(CLIENTS)/node --ignore-scripts --no-audit --no-fund --fetch-retries 1 \
 		>$(CLIENTS)/node.reason 2>&1 && touch $@ || true
 
+# Those two look at what is chosen where nothing is asked for.
+CHOSEN := tests/integration/test_stepping_aside.py tests/integration/test_sending_anywhere.py
 .PHONY: pytest-other
 pytest-other: $(VENV)/dev.stamp ## The integration tests again: on the botocore transport, then on asyncio's loop
-	@HADOKEN_TRANSPORT=botocore PYTHONDEVMODE=1 $(BIN)/python -m pytest -n $(JOBS) tests/integration $(ARGS)
+	@HADOKEN_TRANSPORT=botocore PYTHONDEVMODE=1 $(BIN)/python -m pytest -n $(JOBS) tests/integration $(CHOSEN:%=--ignore=%) $(ARGS)
 	@HADOKEN_LOOP=asyncio PYTHONDEVMODE=1 $(BIN)/python -m pytest -n $(JOBS) tests/integration $(ARGS)
 
 .PHONY: coverage
